@@ -1,0 +1,78 @@
+"""What a client asks for: one request, with one to a hundred recipients."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from cdp.domain.delivery_result import Priority
+from cdp.domain.ids import BatchId, ClientId, RequestId, ResultId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """Content given in full by the caller, delivered as it is: nothing in it is a template."""
+
+    subject: str
+    html: str | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """One who is to get the communication, with what the caller says of them."""
+
+    result_id: ResultId
+    identifier: str
+    """The address on the channel, normalised: an email address, later a number, a token."""
+    name: str = ""
+    locale: str | None = None
+    timezone: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tracking:
+    """What is tracked of this request; None leaves it to the client's setting."""
+
+    opens: bool | None = None
+    clicks: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """What only an email has. Copies get no result of their own."""
+
+    cc: tuple[tuple[str, str], ...] = ()
+    """Pairs of address and name."""
+    bcc: tuple[tuple[str, str], ...] = ()
+    reply_to: tuple[str, str] | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommunicationRequest:
+    """A request as it was accepted; never changed after."""
+
+    id: RequestId
+    client_id: ClientId
+    channel: str
+    recipients: tuple[Recipient, ...]
+    template: str | None = None
+    content: Content | None = None
+    campaign: str | None = None
+    segment: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    priority: Priority = Priority.NORMAL
+    send_at: datetime | None = None
+    expires_at: datetime | None = None
+    reference: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    tracking: Tracking = field(default_factory=Tracking)
+    envelope: Envelope = field(default_factory=Envelope)
+    source: str = "api"
+    batch_id: BatchId | None = None
+    idempotency_key: str | None = None
+    body_hash: bytes | None = None
+    """Of the body that came with the key: the same key with another body is refused."""
+    requested_at: datetime

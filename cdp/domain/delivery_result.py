@@ -1,0 +1,96 @@
+"""What is known of one recipient's delivery, and the part of it that travels between actors."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import IntEnum
+from typing import Any, Final
+
+from cdp.domain.event import FINAL_STATUSES, EventName, Fold, Status, step_fold
+from cdp.domain.ids import ClientId, Partition, RequestId, ResultId
+
+
+class Priority(IntEnum):
+    """How urgent a communication is; smaller is served first."""
+
+    HIGH = 0
+    NORMAL = 1
+    LOW = 2
+
+    @property
+    def word(self) -> str:
+        """As the API writes it."""
+        return self.name.lower()
+
+
+LANE_DEFAULT: Final = "default"
+LANE_HIGH: Final = "high"
+LANES: Final = (LANE_HIGH, LANE_DEFAULT)
+
+
+def lane_of(priority: Priority) -> str:
+    """The lane that serves a priority: urgent messages have queues and workers of their own."""
+    return LANE_HIGH if priority is Priority.HIGH else LANE_DEFAULT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkItem:
+    """A result as the queue sees it: enough to decide, nothing of its content.
+
+    It is a copy of `delivery_results` or of what a log folds to, so it may be stale; whoever acts
+    on it competes for event number `seq + 1` and learns then.
+    """
+
+    result_id: ResultId
+    request_id: RequestId
+    client_id: ClientId
+    channel: str
+    partition: Partition
+    lane: str
+    priority: Priority
+    status: Status
+    seq: int
+    attempt: int = 0
+    lost: int = 0
+    has_content: bool = False
+    due_at: datetime
+    send_at: datetime | None = None
+    expires_at: datetime | None = None
+    reason: str | None = None
+    """Why it is in this status, where the last event said so."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will happen to it by itself."""
+        return self.status in FINAL_STATUSES
+
+    def folded(self, fold: Fold) -> "WorkItem":
+        """The item as its log says it is."""
+        priority = self.priority if fold.priority is None else Priority(fold.priority)
+        return replace(
+            self,
+            status=fold.status,
+            seq=fold.seq,
+            attempt=fold.attempt,
+            lost=fold.lost,
+            has_content=fold.has_content,
+            due_at=fold.due_at or self.due_at,
+            send_at=fold.send_at,
+            expires_at=fold.expires_at,
+            priority=priority,
+            lane=lane_of(priority),
+            reason=fold.reason,
+        )
+
+    def after(self, name: EventName, at: datetime, metadata: Mapping[str, Any]) -> "WorkItem":
+        """The item after one more event in its log."""
+        before = Fold(
+            seq=self.seq,
+            attempt=self.attempt,
+            lost=self.lost,
+            has_content=self.has_content,
+            priority=int(self.priority),
+            send_at=self.send_at,
+            expires_at=self.expires_at,
+        )
+        return self.folded(step_fold(before, name, at, metadata))

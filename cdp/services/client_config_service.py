@@ -1,0 +1,122 @@
+"""The Client Config Service: what is set for a client, through a cache that is 2 s old at most.
+
+Batch-first: a whole batch's clients, senders or templates are looked up in one query.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from cdp.domain.client import Client, Sender
+from cdp.domain.delivery_config import inherited, retry_policy
+from cdp.domain.ids import ClientId
+from cdp.domain.retry import RetryPolicy
+from cdp.domain.template import TemplateVersion
+from cdp.ports.clock import Clock
+from cdp.storage.clients import Clients, Senders
+from cdp.storage.delivery_configs import DeliveryConfigs
+from cdp.storage.templates import Templates
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+FRESH_S: Final = 2.0
+ENTRIES_MAX: Final = 10_000
+
+
+class ReadThrough(Generic[K, V]):
+    """A bounded cache of what MongoDB has; an absent thing is remembered as absent, too."""
+
+    def __init__(
+        self, load: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]], *, clock: Clock
+    ) -> None:
+        self._load = load
+        self._clock = clock
+        self._entries: dict[K, tuple[float, V | None]] = {}
+
+    async def get_many(self, keys: Iterable[K]) -> dict[K, V]:
+        """The values of those keys that have one, none older than `FRESH_S`."""
+        now = self._clock.monotonic()
+        wanted = set(keys)
+        stale = [k for k in wanted if k not in self._entries or self._entries[k][0] <= now]
+        if stale:
+            loaded = await self._load(stale)
+            if len(self._entries) + len(stale) > ENTRIES_MAX:
+                self._entries = {k: self._entries[k] for k in wanted if k in self._entries}
+            for key in stale:
+                self._entries[key] = (now + FRESH_S, loaded.get(key))
+        return {k: value for k in wanted if (value := self._entries[k][1]) is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSetting:
+    """A client with its sender, as the Message Service needs them."""
+
+    client: Client
+    sender: Sender | None
+
+
+class ClientConfigService:
+    """Answers for a client's configuration."""
+
+    def __init__(
+        self,
+        *,
+        clients: Clients,
+        senders: Senders,
+        templates: Templates,
+        delivery_configs: DeliveryConfigs,
+        clock: Clock,
+    ) -> None:
+        self._templates = templates
+        self._delivery_configs = delivery_configs
+        self._clients: ReadThrough[ClientId, Client] = ReadThrough(
+            clients.across_clients, clock=clock
+        )
+        self._senders: ReadThrough[ClientId, Sender] = ReadThrough(
+            lambda ids: senders.across_clients(ids, "email"), clock=clock
+        )
+        self._current: ReadThrough[tuple[ClientId, str], TemplateVersion] = ReadThrough(
+            self._load_templates, clock=clock
+        )
+        self._policies: ReadThrough[ClientId, RetryPolicy] = ReadThrough(
+            self._load_policies, clock=clock
+        )
+
+    async def clients(self, ids: Iterable[ClientId]) -> dict[ClientId, ClientSetting]:
+        """Clients with their senders."""
+        wanted = set(ids)
+        clients = await self._clients.get_many(wanted)
+        senders = await self._senders.get_many(wanted)
+        return {
+            client_id: ClientSetting(client=client, sender=senders.get(client_id))
+            for client_id, client in clients.items()
+        }
+
+    async def templates(
+        self, names: Iterable[tuple[ClientId, str]]
+    ) -> dict[tuple[ClientId, str], TemplateVersion]:
+        """The current version of each client's template, where there is one."""
+        return await self._current.get_many(names)
+
+    async def retry_policies(self, ids: Iterable[ClientId]) -> dict[ClientId, RetryPolicy]:
+        """The retry policy of each client."""
+        return await self._policies.get_many(ids)
+
+    async def _load_templates(
+        self, keys: Sequence[tuple[ClientId, str]]
+    ) -> dict[tuple[ClientId, str], TemplateVersion]:
+        names: dict[ClientId, list[str]] = {}
+        for client_id, name in keys:
+            names.setdefault(client_id, []).append(name)
+        loaded = {}
+        for client_id, wanted in names.items():
+            for name, version in (await self._templates.current(client_id, wanted)).items():
+                loaded[client_id, name] = version
+        return loaded
+
+    async def _load_policies(self, ids: Sequence[ClientId]) -> dict[ClientId, RetryPolicy]:
+        return {
+            client_id: retry_policy(inherited(await self._delivery_configs.of_client(client_id)))
+            for client_id in ids
+        }

@@ -1,0 +1,233 @@
+"""The Communication Service: the only writer of communications, events and results.
+
+The log is the gate. `advance` appends the next event of each item; who loses the number has been
+overtaken and does nothing. Only then is the projection brought up to date; when the process dies
+in between, the next one to meet the item repairs it from the log.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from cdp.domain.communication import Communication
+from cdp.domain.delivery_result import WorkItem
+from cdp.domain.event import (
+    LEGAL_AFTER,
+    STATUS_AFTER,
+    Event,
+    EventName,
+    Fold,
+    Status,
+    fold,
+)
+from cdp.domain.ids import ClientId, ResultId, event_id
+from cdp.errors import OutcomeUnknown
+from cdp.ports.clock import Clock
+from cdp.storage.communication_logs import CommunicationLogs
+from cdp.storage.communications import Communications
+from cdp.storage.delivery_results import DeliveryResults, Projection
+
+log = logging.getLogger(__name__)
+
+_ROUNDS_MAX: Final = 8
+_LEGAL_IN: Final[Mapping[EventName, frozenset[Status]]] = {
+    name: frozenset(STATUS_AFTER[before] for before in befores)
+    for name, befores in LEGAL_AFTER.items()
+}
+
+
+Wanted = Callable[[WorkItem], Mapping[str, Any] | None]
+"""The metadata of the event that an item is to get; None when it is to get none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """The next event that somebody wants for an item."""
+
+    item: WorkItem
+    name: EventName
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+class CommunicationService:
+    """Appends events and keeps the results true to them. What it returned is durable."""
+
+    def __init__(
+        self,
+        *,
+        logs: CommunicationLogs,
+        results: DeliveryResults,
+        communications: Communications,
+        clock: Clock,
+        writer: str,
+    ) -> None:
+        """`writer` is this process's incarnation; no two may ever share one."""
+        self._logs = logs
+        self._results = results
+        self._communications = communications
+        self._clock = clock
+        self._writer = writer
+
+    async def advance(
+        self, moves: Sequence[Move], *, project: bool = True
+    ) -> list[WorkItem | None]:
+        """Append each item's next event.
+
+        Args:
+            moves: at most one for an item.
+            project: False leaves the results behind the log until the item's next event.
+
+        Returns:
+            For each the item after its event, or None where another writer was first: then
+            `repair` says what the item has become.
+
+        Raises:
+            OutcomeUnknown: MongoDB could not be asked; any of the events may be there.
+        """
+        if not moves:
+            return []
+        at = self._clock.now()
+        for move in moves:
+            assert move.item.status in _LEGAL_IN[move.name], (move.item.status, move.name)
+        won = await self._logs.append([self._event(move, at) for move in moves])
+        after = [
+            move.item.after(move.name, at, move.metadata) if ours else None
+            for move, ours in zip(moves, won, strict=True)
+        ]
+        if project:
+            await self._project([Projection(item=item, at=at) for item in after if item])
+        return after
+
+    def _event(self, move: Move, at: datetime) -> Event:
+        return Event(
+            id=event_id(move.item.result_id, move.item.seq + 1),
+            name=move.name,
+            at=at,
+            client_id=move.item.client_id,
+            writer=self._writer,
+            metadata=move.metadata,
+        )
+
+    async def _project(self, projections: Sequence[Projection]) -> None:
+        try:
+            await self._results.project(projections)
+        except OutcomeUnknown:
+            # The log has it, which is what counts; the old `due_at` brings the item back.
+            log.warning("projection is late", extra={"results": len(projections)})
+
+    async def repair(self, items: Sequence[WorkItem]) -> list[WorkItem]:
+        """What these items are by their logs; the results are brought up to that."""
+        events = await self._logs.numbered_across_clients([item.result_id for item in items])
+        repaired, projections = [], []
+        for item in items:
+            state = _fold_of(events[item.result_id])
+            assert state.since is not None, "a result has at least CREATED"
+            true = item.folded(state)
+            repaired.append(true)
+            projections.append(Projection(item=true, at=state.since))
+        await self._project(projections)
+        return repaired
+
+    async def record_content(
+        self, contents: Sequence[tuple[WorkItem, Communication]]
+    ) -> list[WorkItem | None]:
+        """Store finished contents and record CONTENT_RESOLVED for each.
+
+        A content that a crashed process left behind stays, and is the one that is recorded.
+        """
+        made = [communication for _, communication in contents]
+        ours = await self._communications.insert(made, writer=self._writer)
+        left = [c.result_id for c, mine in zip(made, ours, strict=True) if not mine]
+        stored = await self._communications.across_clients(left) if left else {}
+        moves = [
+            Move(
+                item=item,
+                name=EventName.CONTENT_RESOLVED,
+                metadata=_pinned(stored.get(communication.result_id, communication)),
+            )
+            for item, communication in contents
+        ]
+        return await self.advance(moves, project=False)
+
+    async def cancel(
+        self, client_id: ClientId, result_ids: Sequence[ResultId], *, metadata: Mapping[str, Any]
+    ) -> dict[ResultId, WorkItem]:
+        """Cancel what can still be cancelled; how each result is after.
+
+        A result that is being sent or is finished stays as it is.
+        """
+
+        def cancelling(item: WorkItem) -> Mapping[str, Any] | None:
+            return None if item.is_final or item.status is Status.SENDING else metadata
+
+        return await self._insist(client_id, result_ids, EventName.CANCELLED, cancelling)
+
+    async def reschedule(
+        self, client_id: ClientId, result_ids: Sequence[ResultId], *, change: Mapping[str, Any]
+    ) -> dict[ResultId, WorkItem]:
+        """Change `send_at`, `expires_at` or `priority` of what is not being sent or finished.
+
+        Args:
+            client_id: whose results.
+            result_ids: which.
+            change: the new values; a None takes the value away.
+        """
+
+        def changing(item: WorkItem) -> Mapping[str, Any] | None:
+            if item.is_final or item.status is Status.SENDING:
+                return None
+            send_at = change.get("send_at", item.send_at)
+            waits = item.due_at if item.status is Status.SCHEDULED else self._clock.now()
+            due_at = send_at or self._clock.now() if "send_at" in change else waits
+            return {"reason": "changed", "due_at": due_at, **change}
+
+        return await self._insist(client_id, result_ids, EventName.SCHEDULED, changing)
+
+    async def _insist(
+        self,
+        client_id: ClientId,
+        result_ids: Sequence[ResultId],
+        name: EventName,
+        wanted: Wanted,
+    ) -> dict[ResultId, WorkItem]:
+        """Try again on what others have moved meanwhile, until each has had its answer."""
+        items = await self._results.items_across_clients(result_ids)
+        settled = {r: item for r, item in items.items() if item.client_id == client_id}
+        tried = list(settled.values())
+        for _ in range(_ROUNDS_MAX):
+            moves = [
+                Move(item=item, name=name, metadata=metadata)
+                for item in tried
+                if (metadata := wanted(item)) is not None
+            ]
+            after = await self.advance(moves)
+            settled |= {item.result_id: item for item in after if item}
+            lost = [m.item for m, item in zip(moves, after, strict=True) if item is None]
+            stale = [i for i in tried if wanted(i) is None and not i.is_final]
+            tried = await self.repair(lost + stale) if lost or stale else []
+            settled |= {item.result_id: item for item in tried}
+            tried = [item for item in tried if wanted(item) is not None]
+            if not tried:
+                break
+        return settled
+
+    async def events(self, client_id: ClientId, result_id: ResultId) -> list[Event]:
+        """A result's log, the numbered events first."""
+        return await self._logs.of_result(client_id, result_id)
+
+    async def content(self, client_id: ClientId, result_id: ResultId) -> Communication | None:
+        """A result's finished content, if there is any yet."""
+        return await self._communications.of_client(client_id, result_id)
+
+
+def _pinned(communication: Communication) -> Mapping[str, Any]:
+    """Which template version the content was made with, for ever."""
+    if communication.template is None:
+        return {}
+    return {"template": communication.template, "version": communication.template_version}
+
+
+def _fold_of(events: Sequence[Event]) -> Fold:
+    return fold((event.name, event.at, event.metadata) for event in events)

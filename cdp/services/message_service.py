@@ -1,0 +1,267 @@
+"""The Message Service: makes the finished content of communications, and is alone in doing so.
+
+It resolves template, sender and tracking by client, renders in batches, stores the content and
+records CONTENT_RESOLVED. A refusal is one item's alone: a missing variable is an error of that
+communication, never a blank (rule T5).
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from cdp.domain.client import Client
+from cdp.domain.communication import Communication
+from cdp.domain.communication_request import CommunicationRequest, Recipient
+from cdp.domain.delivery_result import WorkItem
+from cdp.domain.ids import ClientId, ResultId
+from cdp.domain.template import TemplateVersion
+from cdp.domain.tracking_token import TrackingToken, link_id_of, sign
+from cdp.ports.clock import Clock
+from cdp.ports.handoff import Resolution
+from cdp.ports.renderer import (
+    Rendered,
+    Renderer,
+    RenderItem,
+    RenderOutcome,
+    RenderRefusal,
+    TemplateSource,
+)
+from cdp.services.client_config_service import ClientConfigService, ClientSetting
+from cdp.services.communication_service import CommunicationService
+from cdp.storage.communication_requests import CommunicationRequests, Recipients
+from cdp.storage.links import Links
+
+SUBJECT_CHARS_MAX: Final = 998
+"""RFC 5322, section 2.1.1."""
+_KNOWN_LINKS_MAX: Final = 50_000
+
+Decorator = Callable[[str, Callable[[str], str] | None, str | None], str]
+"""Rewrites an HTML's links and adds the pixel; `cdp.rendering.links.decorate` behind a port."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """One item with all that its content is made of."""
+
+    item: WorkItem
+    request: CommunicationRequest
+    recipient: Recipient
+    setting: ClientSetting
+    version: TemplateVersion | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackingUrls:
+    """How tracked URLs are built."""
+
+    base: str
+    """Such as `https://track.example.com/t`, without a slash at its end."""
+    key: bytes
+
+
+class MessageService:
+    """Renders and resolves, a batch at a time."""
+
+    def __init__(
+        self,
+        *,
+        communications: CommunicationService,
+        config: ClientConfigService,
+        requests: CommunicationRequests,
+        recipients: Recipients,
+        links: Links,
+        renderer: Renderer,
+        decorate: Decorator,
+        tracking: TrackingUrls,
+        clock: Clock,
+    ) -> None:
+        self._communications = communications
+        self._config = config
+        self._requests = requests
+        self._recipients = recipients
+        self._links = links
+        self._renderer = renderer
+        self._decorate = decorate
+        self._tracking = tracking
+        self._clock = clock
+        self._known_links: set[bytes] = set()
+
+    async def resolve(self, items: Sequence[WorkItem]) -> list[Resolution]:
+        """Make, store and record the content of each item."""
+        jobs, resolutions = await self._gather(items)
+        rendered = await self._render(jobs)
+        contents: list[tuple[WorkItem, Communication]] = []
+        links: dict[ClientId, dict[bytes, str]] = {}
+        now = self._clock.now()
+        for job, outcome in zip(jobs, rendered, strict=True):
+            made = self._communication(job, outcome, links, now)
+            if isinstance(made, Resolution):
+                resolutions[job.item.result_id] = made
+            else:
+                contents.append((job.item, made))
+        await asyncio.gather(*(self._keep_links(c, urls) for c, urls in links.items()))
+        after = await self._communications.record_content(contents)
+        for (item, _), resolved in zip(contents, after, strict=True):
+            resolutions[item.result_id] = Resolution(
+                item=resolved or item, overtaken=resolved is None
+            )
+        return [resolutions[item.result_id] for item in items]
+
+    async def _gather(
+        self, items: Sequence[WorkItem]
+    ) -> tuple[list[_Job], dict[ResultId, Resolution]]:
+        requests, recipients, settings = await asyncio.gather(
+            self._requests.across_clients(list({item.request_id for item in items})),
+            self._recipients.across_clients([item.result_id for item in items]),
+            self._config.clients(item.client_id for item in items),
+        )
+        versions = await self._config.templates(
+            (r.client_id, r.template) for r in requests.values() if r.template is not None
+        )
+        jobs: list[_Job] = []
+        refused: dict[ResultId, Resolution] = {}
+        for item in items:
+            request = requests[item.request_id]
+            version = versions.get((item.client_id, request.template or ""))
+            if request.template is not None and version is None:
+                refused[item.result_id] = Resolution(
+                    item=item, refusal="template_missing", detail=request.template
+                )
+                continue
+            jobs.append(
+                _Job(
+                    item=item,
+                    request=request,
+                    recipient=recipients[item.result_id],
+                    setting=settings[item.client_id],
+                    version=version,
+                )
+            )
+        return jobs, refused
+
+    async def _render(self, jobs: Sequence[_Job]) -> list[RenderOutcome]:
+        wanted = [
+            RenderItem(source=source_of(job.version), context=context_of(job))
+            for job in jobs
+            if job.version is not None
+        ]
+        rendered = iter(await self._renderer.render(wanted) if wanted else [])
+        return [_given(job.request) if job.version is None else next(rendered) for job in jobs]
+
+    def _communication(
+        self,
+        job: _Job,
+        outcome: RenderOutcome,
+        links: dict[ClientId, dict[bytes, str]],
+        now: datetime,
+    ) -> Communication | Resolution:
+        if isinstance(outcome, RenderRefusal):
+            detail = ", ".join(outcome.variables) or outcome.detail
+            return Resolution(item=job.item, refusal=outcome.fault.value, detail=detail)
+        sender = job.setting.sender
+        if sender is None:
+            return Resolution(item=job.item, refusal="sender_missing")
+        subject = outcome.parts.get("subject", "").strip()
+        if not is_header_text(subject):
+            return Resolution(item=job.item, refusal="subject_invalid")
+        envelope = job.request.envelope
+        return Communication(
+            result_id=job.item.result_id,
+            request_id=job.request.id,
+            client_id=job.item.client_id,
+            channel=job.item.channel,
+            sender=(sender.email, sender.name),
+            to=(job.recipient.identifier, job.recipient.name),
+            subject=subject,
+            html=self._tracked(job, outcome.parts.get("html"), links),
+            text=outcome.parts.get("text"),
+            cc=envelope.cc,
+            bcc=envelope.bcc,
+            reply_to=envelope.reply_to,
+            headers=envelope.headers,
+            template=job.request.template,
+            template_version=job.version.version if job.version else None,
+            resolved_at=now,
+        )
+
+    def _tracked(
+        self, job: _Job, html: str | None, links: dict[ClientId, dict[bytes, str]]
+    ) -> str | None:
+        opens, clicks = tracked(job.setting.client, job.request)
+        if html is None or not (opens or clicks):
+            return html
+        base, key, result_id = self._tracking.base, self._tracking.key, job.item.result_id
+
+        def track(url: str) -> str:
+            link_id = link_id_of(job.item.client_id, url)
+            if link_id not in self._known_links:
+                links.setdefault(job.item.client_id, {})[link_id] = url
+            token = TrackingToken(result_id=result_id, link_id=link_id)
+            return f"{base}/c/{sign(token, key=key)}"
+
+        pixel = f"{base}/o/{sign(TrackingToken(result_id=result_id), key=key)}.gif"
+        return self._decorate(html, track if clicks else None, pixel if opens else None)
+
+    async def _keep_links(self, client_id: ClientId, urls: Mapping[bytes, str]) -> None:
+        await self._links.insert(client_id, urls)
+        if len(self._known_links) > _KNOWN_LINKS_MAX:
+            self._known_links.clear()
+        self._known_links.update(urls)
+
+    async def preview(
+        self, parts: Mapping[str, str], key: str, context: Mapping[str, Any]
+    ) -> RenderOutcome:
+        """Render a template against given data, without storing anything."""
+        source = TemplateSource(key=key, parts=parts)
+        [outcome] = await self._renderer.render([RenderItem(source=source, context=context)])
+        return outcome
+
+    async def check(self, parts: Mapping[str, str], key: str) -> RenderRefusal | None:
+        """Whether a template may be saved."""
+        return await self._renderer.check(TemplateSource(key=key, parts=parts))
+
+    async def close(self) -> None:
+        """End the render children."""
+        await self._renderer.close()
+
+
+def tracked(client: Client, request: CommunicationRequest) -> tuple[bool, bool]:
+    """Whether opens and clicks are tracked: the request's word, else the client's."""
+    wish = request.tracking
+    opens = client.track_opens if wish.opens is None else wish.opens
+    clicks = client.track_clicks if wish.clicks is None else wish.clicks
+    return opens, clicks
+
+
+def source_of(version: TemplateVersion) -> TemplateSource:
+    """A stored version as the renderer takes it."""
+    return TemplateSource(key=version.key, parts=version.parts)
+
+
+def context_of(job: _Job) -> dict[str, Any]:
+    """What a template sees: the recipient's data over the request's, and the recipient."""
+    recipient = job.recipient
+    return {
+        **job.request.data,
+        **recipient.data,
+        "recipient": {
+            "email": recipient.identifier,
+            "name": recipient.name,
+            "locale": recipient.locale or "",
+            "timezone": recipient.timezone or "",
+        },
+    }
+
+
+def is_header_text(text: str) -> bool:
+    """Whether a rendered subject can stand in a header (rule E1)."""
+    return len(text) <= SUBJECT_CHARS_MAX and text.isprintable()
+
+
+def _given(request: CommunicationRequest) -> Rendered:
+    content = request.content
+    assert content is not None, "a request has a template or content"
+    parts = {"subject": content.subject, "html": content.html, "text": content.text}
+    return Rendered(parts={name: value for name, value in parts.items() if value is not None})

@@ -1,0 +1,280 @@
+"""The Queueing Service: decides what happens next to each communication, and when.
+
+It takes what is due out of its shard's buffers, has it rendered, and queues it for delivery,
+schedules it for later or closes it. What comes back failed is retried by the client's policy.
+Every decision is the item's next event; who is overtaken looks at the log and decides anew.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from cdp.domain.delivery_result import WorkItem
+from cdp.domain.event import WORKER_LOST, EventName, Status
+from cdp.domain.retry import LOST_MAX, GiveUp, RetryPolicy, after_failure
+from cdp.ports.clock import Clock
+from cdp.ports.handoff import ContentResolver, Handoff, Report, Verdict, WorkerLost
+from cdp.services.client_config_service import ClientConfigService
+from cdp.services.communication_service import CommunicationService, Move
+
+log = logging.getLogger(__name__)
+
+E = EventName
+RENDER_AHEAD: Final = timedelta(minutes=10)
+"""What is due within this time is rendered on acceptance; the rest when it is due."""
+HAND_OFF: Final = timedelta(seconds=10)
+"""How long a queued item may wait for its worker before it is handed off again."""
+STAYS_QUEUED: Final = timedelta(seconds=60)
+"""How long a declined item may be handed over again without a new event."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Decided:
+    """What a batch came to, for the shard's loops and counters."""
+
+    settled: list[WorkItem] = field(default_factory=list)
+    """Done with for now: final, scheduled, or under way elsewhere."""
+    again: list[WorkItem] = field(default_factory=list)
+    """To be decided on anew, at once."""
+    parked: list[WorkItem] = field(default_factory=list)
+    """To be handed off again after a short wait."""
+    scheduled: list[WorkItem] = field(default_factory=list)
+    """Those of the settled that the Scheduler should know of."""
+
+
+class QueueingService:
+    """Decides in batches. It holds no state of its own; the shard's is `ShardState`."""
+
+    def __init__(
+        self,
+        *,
+        communications: CommunicationService,
+        config: ClientConfigService,
+        resolver: ContentResolver,
+        handoff: Handoff,
+        clock: Clock,
+        draw: Callable[[], float],
+    ) -> None:
+        """`draw` gives random numbers in [0, 1), for the jitter."""
+        self._communications = communications
+        self._config = config
+        self._resolver = resolver
+        self._handoff = handoff
+        self._clock = clock
+        self._draw = draw
+
+    async def process(self, items: Sequence[WorkItem], *, epochs: Mapping[int, int]) -> Decided:
+        """Take one decision on each item, down to its delivery where it is to be sent now.
+
+        Args:
+            items: of one lane and channel, each due or new.
+            epochs: of the partitions' leases, for the QUEUED events.
+
+        Raises:
+            OutcomeUnknown: MongoDB could not be asked; the items' `due_at` brings them back.
+        """
+        decided = Decided()
+        ready = await self._decide(items, decided)
+        queued = await self._queue(await self._with_content(ready, decided), epochs, decided)
+        if queued:
+            await self._deliver(queued, decided)
+        return decided
+
+    async def _decide(self, items: Sequence[WorkItem], decided: Decided) -> list[WorkItem]:
+        """Settle what is not to be sent now; what is left is."""
+        now = self._clock.now()
+        policies = await self._config.retry_policies(
+            {i.client_id for i in items if i.status in (Status.SENDING, Status.FAILED)}
+        )
+        moves: list[Move] = []
+        ready: list[WorkItem] = []
+        later: list[WorkItem] = []
+        for item in items:
+            if item.is_final:
+                decided.settled.append(item)
+            elif item.status is Status.SENDING:
+                if item.due_at > now:
+                    decided.settled.append(item)
+                else:
+                    moves.append(_lost(item))
+            elif is_expired(item, now):
+                moves.append(Move(item=item, name=E.EXPIRED, metadata={"reason": "expires_at"}))
+            elif item.status is Status.FAILED:
+                moves.append(self._after_failure(item, policies[item.client_id], now))
+            elif item.status is Status.SCHEDULED and item.due_at > now:
+                decided.settled.append(item)
+                decided.scheduled.append(item)
+            elif item.send_at is not None and item.send_at > now:
+                later.append(item)
+            else:
+                ready.append(item)
+        moves += await self._schedule(later, now, decided)
+        await self._record(moves, decided)
+        return ready
+
+    async def _schedule(
+        self, items: Sequence[WorkItem], now: datetime, decided: Decided
+    ) -> list[Move]:
+        """Render what is due soon, so that it leaves on the second; then schedule all."""
+        soon = [i for i in items if i.send_at and i.send_at - now <= RENDER_AHEAD]
+        far = [i for i in items if i.send_at and i.send_at - now > RENDER_AHEAD]
+        rendered = await self._with_content(soon, decided)
+        return [
+            Move(item=item, name=E.SCHEDULED, metadata={"reason": "send_at", "due_at": _due(item)})
+            for item in [*rendered, *far]
+        ]
+
+    async def _with_content(self, items: Sequence[WorkItem], decided: Decided) -> list[WorkItem]:
+        """The items with content; those that can't have any are closed."""
+        bare = [item for item in items if not item.has_content]
+        if not bare:
+            return list(items)
+        try:
+            resolutions = await self._resolver.resolve(bare)
+        except WorkerLost:
+            decided.parked.extend(bare)
+            return [item for item in items if item.has_content]
+        done = [item for item in items if item.has_content]
+        refused: list[Move] = []
+        overtaken: list[WorkItem] = []
+        for resolution in resolutions:
+            if resolution.refusal is not None:
+                metadata = {"reason": resolution.refusal, "detail": resolution.detail}
+                refused.append(Move(item=resolution.item, name=E.UNDELIVERABLE, metadata=metadata))
+            elif resolution.overtaken:
+                overtaken.append(resolution.item)
+            else:
+                done.append(resolution.item)
+        decided.again.extend(await self._communications.repair(overtaken) if overtaken else [])
+        await self._record(refused, decided)
+        return done
+
+    async def _queue(
+        self, items: Sequence[WorkItem], epochs: Mapping[int, int], decided: Decided
+    ) -> list[WorkItem]:
+        now = self._clock.now()
+        handed = [i for i in items if _is_handed_off(i, now)]
+        hand_off = now + HAND_OFF
+        moves = [
+            Move(
+                item=item,
+                name=E.QUEUED,
+                metadata={
+                    "queue": f"{item.channel}.{item.lane}",
+                    "epoch": epochs.get(item.partition, 0),
+                    "due_at": hand_off,
+                },
+            )
+            for item in items
+            if not _is_handed_off(item, now)
+        ]
+        return handed + await self._advance(moves, decided)
+
+    async def _deliver(self, items: Sequence[WorkItem], decided: Decided) -> None:
+        channel, lane = items[0].channel, items[0].lane
+        try:
+            reports = await self._handoff.deliver(channel, lane, items)
+        except WorkerLost:
+            # What it claimed is unknown until the lease ends; `due_at` brings all of it back.
+            decided.settled.extend(items)
+            return
+        await self.take_reports(reports, decided)
+
+    async def take_reports(self, reports: Iterable[Report], decided: Decided) -> None:
+        """Act on what a worker reported: retry, park, look again, or be done."""
+        failed: list[Report] = []
+        overtaken: list[WorkItem] = []
+        for report in reports:
+            if report.verdict is Verdict.FAILED:
+                failed.append(report)
+            elif report.verdict is Verdict.OVERTAKEN:
+                overtaken.append(report.item)
+            elif report.verdict is Verdict.DECLINED:
+                # Still queued, and ours: handed over again it needs no second QUEUED.
+                waits_until = self._clock.now() + STAYS_QUEUED
+                decided.parked.append(replace(report.item, due_at=waits_until))
+            else:
+                decided.settled.append(report.item)
+        if overtaken:
+            decided.again.extend(await self._communications.repair(overtaken))
+        if failed:
+            now = self._clock.now()
+            policies = await self._config.retry_policies({r.item.client_id for r in failed})
+            moves = [
+                self._after_failure(
+                    r.item, policies[r.item.client_id], now, retry_after_s=r.retry_after_s
+                )
+                for r in failed
+            ]
+            await self._record(moves, decided)
+
+    def _after_failure(
+        self,
+        item: WorkItem,
+        policy: RetryPolicy,
+        now: datetime,
+        *,
+        retry_after_s: float | None = None,
+    ) -> Move:
+        verdict = after_failure(
+            policy,
+            attempt=item.attempt,
+            failure=item.reason or "transient",
+            lost=item.lost,
+            retry_after_s=retry_after_s,
+            draw=self._draw(),
+        )
+        if isinstance(verdict, GiveUp):
+            metadata = {"reason": verdict.reason, "attempts": item.attempt}
+            return Move(item=item, name=E.UNDELIVERABLE, metadata=metadata)
+        due_at = now + verdict.wait
+        if item.expires_at is not None:
+            due_at = min(due_at, item.expires_at)
+        due_at = due_at.replace(microsecond=due_at.microsecond // 1000 * 1000)
+        return Move(item=item, name=E.SCHEDULED, metadata={"reason": "retry", "due_at": due_at})
+
+    async def _record(self, moves: Sequence[Move], decided: Decided) -> None:
+        """Append events after which nothing is to be done at once."""
+        for item in await self._advance(moves, decided):
+            if item.status is Status.FAILED:
+                decided.again.append(item)
+                continue
+            decided.settled.append(item)
+            if item.status is Status.SCHEDULED:
+                decided.scheduled.append(item)
+
+    async def _advance(self, moves: Sequence[Move], decided: Decided) -> list[WorkItem]:
+        """Append events; who was overtaken is looked up and decided on anew."""
+        if not moves:
+            return []
+        after = await self._communications.advance(moves)
+        lost = [m.item for m, item in zip(moves, after, strict=True) if item is None]
+        if lost:
+            decided.again.extend(await self._communications.repair(lost))
+        return [item for item in after if item is not None]
+
+
+def is_expired(item: WorkItem, now: datetime) -> bool:
+    """Whether it is too late to begin an attempt."""
+    return item.expires_at is not None and item.expires_at <= now
+
+
+def is_suspect(item: WorkItem) -> bool:
+    """Whether a worker vanished with it last time: then it is tried alone (rule D10)."""
+    return 0 < item.lost < LOST_MAX
+
+
+def _is_handed_off(item: WorkItem, now: datetime) -> bool:
+    return item.status is Status.QUEUED and item.due_at > now
+
+
+def _lost(item: WorkItem) -> Move:
+    metadata = {"reason": "unknown", "outcome": "unknown", "code": WORKER_LOST}
+    return Move(item=item, name=E.DELIVERY_FAILED, metadata=metadata)
+
+
+def _due(item: WorkItem) -> datetime:
+    assert item.send_at is not None
+    return item.send_at

@@ -1,0 +1,143 @@
+"""`clients`, `api_keys` and `senders`: who may send, and as whom."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from cdp.domain.client import ApiKey, Client, Sender
+from cdp.domain.ids import ClientId
+from cdp.storage.codec import present
+from cdp.storage.database import Database, Document, insert_new, repository
+
+
+@repository
+class Clients:
+    """Tenants."""
+
+    def __init__(self, database: Database) -> None:
+        self._collection = database["clients"]
+
+    async def insert(self, client: Client) -> None:
+        """Add a client."""
+        document = present(
+            _id=client.id,
+            name=client.name,
+            track_opens=client.track_opens,
+            track_clicks=client.track_clicks,
+            backlog_max=client.backlog_max,
+            created_at=client.created_at,
+        )
+        await insert_new(self._collection, [document])
+
+    async def named(self, name: str) -> Client | None:
+        """The client with this name."""
+        document = await self._collection.find_one({"name": name})
+        return None if document is None else _client(document)
+
+    async def across_clients(self, ids: Sequence[ClientId]) -> dict[ClientId, Client]:
+        """Clients by their ids."""
+        cursor = self._collection.find({"_id": {"$in": list(ids)}})
+        found = [_client(document) async for document in cursor]
+        return {client.id: client for client in found}
+
+    async def all(self) -> list[Client]:
+        """Every client, by name."""
+        return [_client(document) async for document in self._collection.find().sort("name", 1)]
+
+    async def set_backlog_max(self, client_id: ClientId, backlog_max: int | None) -> None:
+        """Change how many unfinished results a client may have."""
+        change = (
+            {"$unset": {"backlog_max": ""}}
+            if backlog_max is None
+            else {"$set": {"backlog_max": backlog_max}}
+        )
+        await self._collection.update_one({"_id": client_id}, change)
+
+
+@repository
+class ApiKeys:
+    """Keys, found by the part of them that is no secret."""
+
+    def __init__(self, database: Database) -> None:
+        self._collection = database["api_keys"]
+
+    async def insert(self, key: ApiKey) -> None:
+        """Add a key."""
+        document = present(
+            _id=key.key_id,
+            client_id=key.client_id,
+            secret_hash=key.secret_hash,
+            name=key.name,
+            live=key.live,
+            expires_at=key.expires_at,
+            created_at=key.created_at,
+        )
+        await insert_new(self._collection, [document])
+
+    async def find(self, key_id: str) -> ApiKey | None:
+        """The key with this id."""
+        document = await self._collection.find_one({"_id": key_id})
+        return None if document is None else _api_key(document)
+
+    async def revoke(self, key_id: str, at: datetime) -> bool:
+        """Make a key worthless; whether there was one."""
+        result = await self._collection.update_one({"_id": key_id}, {"$set": {"revoked_at": at}})
+        return result.matched_count == 1
+
+    async def of_client(self, client_id: ClientId) -> list[ApiKey]:
+        """A client's keys."""
+        cursor = self._collection.find({"client_id": client_id}).sort("created_at", 1)
+        return [_api_key(document) async for document in cursor]
+
+
+@repository
+class Senders:
+    """One sender for each client and channel."""
+
+    def __init__(self, database: Database) -> None:
+        self._collection = database["senders"]
+
+    async def put(self, sender: Sender) -> None:
+        """Set a client's sender on a channel."""
+        await self._collection.update_one(
+            {"client_id": sender.client_id, "channel": sender.channel},
+            {"$set": {"email": sender.email, "name": sender.name}},
+            upsert=True,
+        )
+
+    async def across_clients(self, ids: Sequence[ClientId], channel: str) -> dict[ClientId, Sender]:
+        """The senders of several clients."""
+        query = {"client_id": {"$in": list(ids)}, "channel": channel}
+        return {d["client_id"]: _sender(d) async for d in self._collection.find(query)}
+
+
+def _client(document: Document) -> Client:
+    return Client(
+        id=document["_id"],
+        name=document["name"],
+        track_opens=document["track_opens"],
+        track_clicks=document["track_clicks"],
+        backlog_max=document.get("backlog_max"),
+        created_at=document["created_at"],
+    )
+
+
+def _api_key(document: Document) -> ApiKey:
+    return ApiKey(
+        key_id=document["_id"],
+        client_id=document["client_id"],
+        secret_hash=document["secret_hash"],
+        name=document.get("name", ""),
+        live=document["live"],
+        expires_at=document.get("expires_at"),
+        revoked_at=document.get("revoked_at"),
+        created_at=document["created_at"],
+    )
+
+
+def _sender(document: Document) -> Sender:
+    return Sender(
+        client_id=document["client_id"],
+        channel=document["channel"],
+        email=document["email"],
+        name=document.get("name", ""),
+    )

@@ -1,0 +1,210 @@
+"""Between the domain's dataclasses and MongoDB's documents, in this one place.
+
+What is absent is left out: a document holds no nulls, and partial indexes go by existence.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from cdp.domain.communication import Communication
+from cdp.domain.communication_request import (
+    CommunicationRequest,
+    Content,
+    Envelope,
+    Recipient,
+    Tracking,
+)
+from cdp.domain.delivery_result import Priority, WorkItem
+from cdp.domain.event import Status
+from cdp.storage.database import Document
+
+Pair = tuple[str, str]
+
+
+def present(**fields: Any) -> Document:
+    """The fields that have something in them."""
+    return {name: value for name, value in fields.items() if value not in (None, {}, ())}
+
+
+def request_document(request: CommunicationRequest) -> Document:
+    """For `communication_requests`."""
+    content, envelope, tracking = request.content, request.envelope, request.tracking
+    return present(
+        _id=request.id,
+        client_id=request.client_id,
+        channel=request.channel,
+        recipients=len(request.recipients),
+        template=request.template,
+        content=content and present(subject=content.subject, html=content.html, text=content.text),
+        campaign=request.campaign,
+        segment=request.segment,
+        data=dict(request.data),
+        priority=int(request.priority),
+        send_at=request.send_at,
+        expires_at=request.expires_at,
+        reference=request.reference,
+        metadata=dict(request.metadata),
+        tracking=present(opens=tracking.opens, clicks=tracking.clicks),
+        envelope=present(
+            cc=envelope.cc,
+            bcc=envelope.bcc,
+            reply_to=envelope.reply_to,
+            headers=envelope.headers,
+        ),
+        source=request.source,
+        batch_id=request.batch_id,
+        idempotency_key=request.idempotency_key,
+        body_hash=request.body_hash,
+        created_at=request.requested_at,
+    )
+
+
+def request_of(document: Document, recipients: Sequence[Recipient] = ()) -> CommunicationRequest:
+    """From `communication_requests`, with those recipients that were read beside it."""
+    tracking: Document = document.get("tracking", {})
+    return CommunicationRequest(
+        id=document["_id"],
+        client_id=document["client_id"],
+        channel=document["channel"],
+        recipients=tuple(recipients),
+        template=document.get("template"),
+        content=_content(document.get("content")),
+        campaign=document.get("campaign"),
+        segment=document.get("segment"),
+        data=document.get("data", {}),
+        priority=Priority(document["priority"]),
+        send_at=document.get("send_at"),
+        expires_at=document.get("expires_at"),
+        reference=document.get("reference"),
+        metadata=document.get("metadata", {}),
+        tracking=Tracking(opens=tracking.get("opens"), clicks=tracking.get("clicks")),
+        envelope=_envelope(document.get("envelope", {})),
+        source=document["source"],
+        batch_id=document.get("batch_id"),
+        idempotency_key=document.get("idempotency_key"),
+        body_hash=document.get("body_hash"),
+        requested_at=document["created_at"],
+    )
+
+
+def _content(document: Document | None) -> Content | None:
+    if document is None:
+        return None
+    return Content(
+        subject=document["subject"], html=document.get("html"), text=document.get("text")
+    )
+
+
+def _envelope(document: Document) -> Envelope:
+    return Envelope(
+        cc=_pairs(document, "cc"),
+        bcc=_pairs(document, "bcc"),
+        reply_to=_pair(document.get("reply_to")),
+        headers=_pairs(document, "headers"),
+    )
+
+
+def _pair(value: Sequence[str] | None) -> Pair | None:
+    return (value[0], value[1]) if value else None
+
+
+def _pairs(document: Document, name: str) -> tuple[Pair, ...]:
+    return tuple((first, second) for first, second in document.get(name, ()))
+
+
+def recipient_documents(request: CommunicationRequest) -> list[Document]:
+    """For `recipients`."""
+    return [
+        present(
+            _id=recipient.result_id,
+            request_id=request.id,
+            client_id=request.client_id,
+            type=request.channel,
+            identifier=recipient.identifier,
+            name=recipient.name or None,
+            locale=recipient.locale,
+            timezone=recipient.timezone,
+            data=dict(recipient.data),
+            created_at=request.requested_at,
+        )
+        for recipient in request.recipients
+    ]
+
+
+def recipient_of(document: Document) -> Recipient:
+    """From `recipients`."""
+    return Recipient(
+        result_id=document["_id"],
+        identifier=document["identifier"],
+        name=document.get("name", ""),
+        locale=document.get("locale"),
+        timezone=document.get("timezone"),
+        data=document.get("data", {}),
+    )
+
+
+def communication_document(communication: Communication) -> Document:
+    """For `communications`."""
+    return present(
+        _id=communication.result_id,
+        request_id=communication.request_id,
+        client_id=communication.client_id,
+        channel=communication.channel,
+        sender=communication.sender,
+        to=communication.to,
+        subject=communication.subject,
+        html=communication.html,
+        text=communication.text,
+        cc=communication.cc,
+        bcc=communication.bcc,
+        reply_to=communication.reply_to,
+        headers=communication.headers,
+        template=communication.template,
+        template_version=communication.template_version,
+        created_at=communication.resolved_at,
+    )
+
+
+def communication_of(document: Document) -> Communication:
+    """From `communications`."""
+    sender, to = document["sender"], document["to"]
+    return Communication(
+        result_id=document["_id"],
+        request_id=document["request_id"],
+        client_id=document["client_id"],
+        channel=document["channel"],
+        sender=(sender[0], sender[1]),
+        to=(to[0], to[1]),
+        subject=document["subject"],
+        html=document.get("html"),
+        text=document.get("text"),
+        cc=_pairs(document, "cc"),
+        bcc=_pairs(document, "bcc"),
+        reply_to=_pair(document.get("reply_to")),
+        headers=_pairs(document, "headers"),
+        template=document.get("template"),
+        template_version=document.get("template_version"),
+        resolved_at=document["created_at"],
+    )
+
+
+def item_of(document: Document) -> WorkItem:
+    """From `delivery_results`: what the queue needs of it."""
+    return WorkItem(
+        result_id=document["_id"],
+        request_id=document["request_id"],
+        client_id=document["client_id"],
+        channel=document["channel"],
+        partition=document["partition"],
+        lane=document["lane"],
+        priority=Priority(document["priority"]),
+        status=Status(document["status"]),
+        seq=document["seq"],
+        attempt=document["attempt"],
+        lost=document.get("lost", 0),
+        has_content=document.get("has_content", False),
+        due_at=document.get("due_at") or document["updated_at"],
+        send_at=document.get("send_at"),
+        expires_at=document.get("expires_at"),
+        reason=document.get("reason"),
+    )

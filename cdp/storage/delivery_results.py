@@ -1,0 +1,278 @@
+"""`delivery_results`: the projection of the log, and with it the durable queue.
+
+A result with `due_at` is unfinished and stands in the work index; a final state takes it out.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from pymongo import UpdateMany
+
+from cdp.domain.delivery_result import Priority, WorkItem
+from cdp.domain.ids import BatchId, ClientId, Partition, RequestId, ResultId
+from cdp.storage.codec import item_of, present
+from cdp.storage.database import Database, Document, insert_new, repository
+
+ITEM_FIELDS: Final = dict.fromkeys(
+    (
+        "request_id", "client_id", "channel", "partition", "lane", "priority", "status", "seq",
+        "attempt", "lost", "has_content", "due_at", "send_at", "expires_at", "updated_at",
+        "reason",
+    ),
+    1,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewResult:
+    """A result at its birth: what never changes beside the item itself."""
+
+    item: WorkItem
+    recipient: str
+    campaign: str | None = None
+    segment: str | None = None
+    batch_id: BatchId | None = None
+    reference: str | None = None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Projection:
+    """A result as its log says it is after an event."""
+
+    item: WorkItem
+    at: datetime
+
+
+@repository
+class DeliveryResults:
+    """Reads the queue and keeps the projection up to date."""
+
+    def __init__(self, database: Database) -> None:
+        self._collection = database["delivery_results"]
+
+    async def insert(self, results: Sequence[NewResult]) -> None:
+        """Make the results exist; those that are there already stay as they are."""
+        await insert_new(self._collection, [_document(result) for result in results])
+
+    async def project(self, projections: Sequence[Projection]) -> None:
+        """Bring results up to date, never back: an older number changes nothing.
+
+        One update for each group of equal outcomes; in a batch there are few.
+        """
+        groups: dict[tuple[Any, ...], tuple[Document, list[bytes]]] = {}
+        for projection in projections:
+            change = _change(projection)
+            key = tuple(change["$set"].items())
+            groups.setdefault(key, (change, []))[1].append(projection.item.result_id)
+        updates = [
+            UpdateMany({"_id": {"$in": ids}, "seq": {"$lt": change["$set"]["seq"]}}, change)
+            for change, ids in groups.values()
+        ]
+        if updates:
+            await self._collection.bulk_write(updates, ordered=False)
+
+    async def renew(self, items: Sequence[WorkItem], until: datetime) -> None:
+        """Move the lease's end of attempts that are still under way."""
+        for seq in {item.seq for item in items}:
+            ids = [item.result_id for item in items if item.seq == seq]
+            query = {"_id": {"$in": ids}, "seq": seq, "due_at": {"$exists": True}}
+            await self._collection.update_many(query, {"$set": {"due_at": until}})
+
+    async def due_across_clients(
+        self,
+        *,
+        partitions: Sequence[Partition],
+        lane: str,
+        priority: Priority,
+        client_id: ClientId,
+        after: datetime | None,
+        until: datetime,
+        limit: int,
+    ) -> list[WorkItem]:
+        """One client's due items of these partitions, by one range of the work index each.
+
+        Args:
+            after: what is due before this has been emptied; finished entries linger there in the
+                index and would be walked over.
+        """
+        due: Document = {"$lte": until}
+        if after is not None:
+            due["$gt"] = after
+        query = {
+            "partition": {"$in": list(partitions)},
+            "lane": lane,
+            "priority": int(priority),
+            "client_id": client_id,
+            "due_at": due,
+        }
+        cursor = self._collection.find(query, ITEM_FIELDS, hint=WORK_INDEX).limit(limit)
+        return [item_of(document) async for document in cursor]
+
+    async def active_clients_across_clients(
+        self, *, partitions: Sequence[Partition], lane: str, priority: Priority, until: datetime
+    ) -> list[ClientId]:
+        """Who has something due, found by skipping through the work index."""
+        query = {
+            "partition": {"$in": list(partitions)},
+            "lane": lane,
+            "priority": int(priority),
+            "due_at": {"$lte": until},
+        }
+        return await self._collection.distinct("client_id", query, hint=WORK_INDEX)
+
+    async def scheduled_across_clients(
+        self, *, after: datetime, until: datetime, limit: int
+    ) -> list[WorkItem]:
+        """What is scheduled in a span of time, the earliest first."""
+        query = {"status": "scheduled", "due_at": {"$gt": after, "$lte": until}}
+        cursor = self._collection.find(query, ITEM_FIELDS, hint=SCHEDULE_INDEX)
+        return [item_of(d) async for d in cursor.sort("due_at", 1).limit(limit)]
+
+    async def items_across_clients(
+        self, result_ids: Iterable[ResultId]
+    ) -> dict[ResultId, WorkItem]:
+        """The items as the projection has them now."""
+        cursor = self._collection.find({"_id": {"$in": list(result_ids)}}, ITEM_FIELDS)
+        items = [item_of(document) async for document in cursor]
+        return {item.result_id: item for item in items}
+
+    async def unfinished_across_clients(
+        self, partitions: Sequence[Partition]
+    ) -> Mapping[ClientId, int]:
+        """How many unfinished results each client has there. It walks the index: ask seldom."""
+        stages: list[Document] = [
+            {"$match": {"partition": {"$in": list(partitions)}, "due_at": {"$gt": _EPOCH}}},
+            {"$group": {"_id": "$client_id", "open": {"$sum": 1}}},
+        ]
+        cursor = await self._collection.aggregate(stages, hint=WORK_INDEX)
+        return {document["_id"]: document["open"] async for document in cursor}
+
+    async def of_request(
+        self, client_id: ClientId, result_ids: Sequence[ResultId]
+    ) -> list[Document]:
+        """The results of one request, as documents for the API."""
+        query = {"_id": {"$in": list(result_ids)}, "client_id": client_id}
+        return [document async for document in self._collection.find(query).sort("_id", 1)]
+
+    async def of_requests(
+        self, client_id: ClientId, request_ids: Sequence[RequestId]
+    ) -> list[Document]:
+        """The results of several requests."""
+        query = {"client_id": client_id, "request_id": {"$in": list(request_ids)}}
+        return [document async for document in self._collection.find(query)]
+
+    async def page(
+        self,
+        client_id: ClientId,
+        *,
+        filters: Mapping[str, Any],
+        before: bytes | None,
+        limit: int,
+    ) -> list[Document]:
+        """The newest results first."""
+        query: Document = {"client_id": client_id, **filters}
+        if before is not None:
+            query["_id"] = {"$lt": before}
+        cursor = self._collection.find(query).sort("_id", -1).limit(limit)
+        return [document async for document in cursor]
+
+    async def of_batch(
+        self, client_id: ClientId, batch_id: BatchId, *, after: bytes | None, limit: int
+    ) -> list[Document]:
+        """A batch's results in the order of their ids."""
+        query: Document = {"client_id": client_id, "batch_id": batch_id}
+        if after is not None:
+            query["_id"] = {"$gt": after}
+        cursor = self._collection.find(query).sort("_id", 1).limit(limit)
+        return [document async for document in cursor]
+
+    async def counts_of_batch(
+        self, client_id: ClientId, batch_id: BatchId
+    ) -> list[tuple[str, bool, int]]:
+        """How many of a batch are in each status, those tried before apart."""
+        stages: list[Document] = [
+            {"$match": {"client_id": client_id, "batch_id": batch_id}},
+            {
+                "$group": {
+                    "_id": {"status": "$status", "tried": {"$gt": ["$attempt", 0]}},
+                    "count": {"$sum": 1},
+                }
+            },
+        ]
+        cursor = await self._collection.aggregate(stages)
+        return [(d["_id"]["status"], d["_id"]["tried"], d["count"]) async for d in cursor]
+
+    async def mark_engaged(self, field: str, at: datetime, result_ids: Sequence[ResultId]) -> None:
+        """Set the time of the first open, read or click of each result."""
+        query = {"_id": {"$in": list(result_ids)}, field: {"$exists": False}}
+        await self._collection.update_many(query, {"$set": {field: at}})
+
+    async def everything_across_clients(self, *, batch: int = 5_000) -> AsyncIterator[Document]:
+        """All results in the order of ids: for the audit, beside the log."""
+        cursor = self._collection.find({}).sort("_id", 1).batch_size(batch)
+        async for document in cursor:
+            yield document
+
+
+WORK_INDEX: Final = "work"
+SCHEDULE_INDEX: Final = "schedule"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _document(result: NewResult) -> Document:
+    item = result.item
+    return present(
+        _id=item.result_id,
+        request_id=item.request_id,
+        client_id=item.client_id,
+        channel=item.channel,
+        recipient=result.recipient,
+        campaign=result.campaign,
+        segment=result.segment,
+        batch_id=result.batch_id,
+        reference=result.reference,
+        status=item.status.value,
+        seq=item.seq,
+        attempt=item.attempt,
+        partition=item.partition,
+        lane=item.lane,
+        priority=int(item.priority),
+        due_at=item.due_at,
+        send_at=item.send_at,
+        expires_at=item.expires_at,
+        created_at=result.created_at,
+        updated_at=result.created_at,
+    )
+
+
+def _change(projection: Projection) -> Document:
+    item = projection.item
+    fields = present(
+        status=item.status.value,
+        seq=item.seq,
+        attempt=item.attempt,
+        lost=item.lost,
+        has_content=item.has_content,
+        lane=item.lane,
+        priority=int(item.priority),
+        send_at=item.send_at,
+        expires_at=item.expires_at,
+        updated_at=projection.at,
+        reason=item.reason,
+    )
+    change: Document = {"$set": fields}
+    if item.is_final:
+        change["$unset"] = {"due_at": ""}
+        if item.status == "delivered":
+            fields["delivered_at"] = projection.at
+    else:
+        fields["due_at"] = item.due_at
+    if item.status == "scheduled":
+        # Only a reschedule takes these away.
+        gone = {n: "" for n in ("send_at", "expires_at") if getattr(item, n) is None}
+        if gone:
+            change["$unset"] = gone
+    return change

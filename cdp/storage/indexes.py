@@ -1,0 +1,84 @@
+"""Every index, each with the query that it serves."""
+
+from typing import Any, Final
+
+from pymongo import ASCENDING, IndexModel
+
+_UNFINISHED: Final[dict[str, Any]] = {"due_at": {"$exists": True}}
+
+INDEXES: Final[dict[str, list[IndexModel]]] = {
+    "communication_requests": [
+        # GET /v1/communications, the newest first.
+        IndexModel([("client_id", ASCENDING), ("_id", ASCENDING)], name="client"),
+        # The same by the caller's own reference.
+        IndexModel(
+            [("client_id", ASCENDING), ("reference", ASCENDING), ("_id", ASCENDING)],
+            name="reference",
+            partialFilterExpression={"reference": {"$exists": True}},
+        ),
+        # Who was first with an idempotency key.
+        IndexModel(
+            [("client_id", ASCENDING), ("idempotency_key", ASCENDING)],
+            name="idempotency",
+            unique=True,
+            partialFilterExpression={"idempotency_key": {"$exists": True}},
+        ),
+    ],
+    "delivery_results": [
+        # A shard's pull: one client's due items of its partitions, and who has any.
+        IndexModel(
+            [
+                ("partition", ASCENDING),
+                ("lane", ASCENDING),
+                ("priority", ASCENDING),
+                ("client_id", ASCENDING),
+                ("due_at", ASCENDING),
+            ],
+            name="work",
+            partialFilterExpression=_UNFINISHED,
+        ),
+        # The Scheduler's look ahead.
+        IndexModel(
+            [("due_at", ASCENDING)],
+            name="schedule",
+            partialFilterExpression={"status": "scheduled"},
+        ),
+        # GET /v1/communications by state, the newest first.
+        IndexModel([("client_id", ASCENDING), ("_id", ASCENDING)], name="client"),
+        # GET /v1/batches/{id} and its results.
+        IndexModel(
+            [("client_id", ASCENDING), ("batch_id", ASCENDING), ("_id", ASCENDING)],
+            name="batch",
+            partialFilterExpression={"batch_id": {"$exists": True}},
+        ),
+        # Communications by their recipient: search, and later suppression.
+        IndexModel(
+            [("client_id", ASCENDING), ("recipient", ASCENDING), ("_id", ASCENDING)],
+            name="recipient",
+        ),
+    ],
+    "batches": [
+        IndexModel(
+            [("client_id", ASCENDING), ("idempotency_key", ASCENDING)],
+            name="idempotency",
+            unique=True,
+            partialFilterExpression={"idempotency_key": {"$exists": True}},
+        ),
+    ],
+    "clients": [IndexModel([("name", ASCENDING)], name="name", unique=True)],
+    "api_keys": [IndexModel([("client_id", ASCENDING)], name="client")],
+    "senders": [
+        IndexModel([("client_id", ASCENDING), ("channel", ASCENDING)], name="client", unique=True)
+    ],
+    "templates": [
+        IndexModel([("client_id", ASCENDING), ("name", ASCENDING)], name="name", unique=True)
+    ],
+    "template_versions": [
+        IndexModel(
+            [("client_id", ASCENDING), ("name", ASCENDING), ("version", ASCENDING)],
+            name="version",
+            unique=True,
+        )
+    ],
+    "delivery_configs": [IndexModel([("client_id", ASCENDING)], name="scope", unique=True)],
+}

@@ -1,0 +1,26 @@
+"""Migrations, in their order. Each is a module with `NUMBER` and `async def apply(database)`."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from cdp.storage.database import Database
+from cdp.storage.migrations import m0001_first
+
+MIGRATIONS: Final[list[tuple[int, Callable[[Database], Awaitable[None]]]]] = [
+    (1, m0001_first.apply),
+]
+
+
+async def migrate(database: Database) -> list[int]:
+    """Apply what was not applied yet; the numbers of those. It may run twice without harm."""
+    collection = database["migrations"]
+    applied = {document["_id"] async for document in collection.find()}
+    done = []
+    for number, apply in MIGRATIONS:
+        if number not in applied:
+            await apply(database)
+            await collection.update_one(
+                {"_id": number}, {"$currentDate": {"applied_at": True}}, upsert=True
+            )
+            done.append(number)
+    return done

@@ -1,0 +1,68 @@
+"""One real MongoDB and one mailbox for the whole run."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from cdp.embedded import processes
+from cdp.embedded.keeper import (
+    KeeperOptions,
+    KeeperStatus,
+    MailboxOptions,
+    MongodOptions,
+    start_keeper,
+    stop_keeper,
+)
+from cdp.embedded.state import StateFolder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedded:
+    """What runs: `state` has the passwords, `status` the ports."""
+
+    state: StateFolder
+    status: KeeperStatus
+
+    def mongo_uri(self, user: str) -> str:
+        """The URI of one of the embedded MongoDB's users."""
+        assert self.status.mongo_port is not None
+        return self.state.mongo_uri(user, self.status.mongo_port)
+
+
+def free_options() -> KeeperOptions:
+    """A small mongod whose faults can be commanded, and a mailbox, on free ports."""
+    return KeeperOptions(
+        mongod=MongodOptions(port=processes.free_port(), cache_gb=0.25, chaos=True),
+        mailbox=MailboxOptions(smtp_port=processes.free_port(), http_port=processes.free_port()),
+    )
+
+
+def running(root: Path) -> Iterator[Embedded]:
+    """A keeper for as long as the caller holds the iterator."""
+    state = StateFolder.open(root)
+    try:
+        yield Embedded(state=state, status=start_keeper(state, free_options()))
+    finally:
+        stop_keeper(state)
+        processes.end_all(state.instance, grace_s=5)
+
+
+def eventually(condition: Callable[[], bool], *, within_s: float) -> None:
+    """Wait until the condition holds, without an event loop.
+
+    Raises:
+        AssertionError: it does not within this time.
+    """
+    give_up_at = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < give_up_at, f"not within {within_s:g} s"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    """Shared by all tests: leave it running, and use data of your own."""
+    yield from running(tmp_path_factory.mktemp("embedded"))
