@@ -4,7 +4,7 @@ Tuned: pydantic parses the raw bytes; one statement writes request, recipient, e
 so a POST costs one round trip and one disk flush; the pool has a connection for every thread; the
 client of an API key is remembered for a minute; Celery publishes over kept connections, and a
 batch through one producer. If the process dies between commit and publish, the sweep over open
-results (the partial index in `schema.sql`) would find it; the sweep itself is not built.
+results (an index in `schema.sql` is there for it) would find it; the sweep itself is not built.
 """
 
 import hashlib

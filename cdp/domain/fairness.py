@@ -33,6 +33,10 @@ class FairQueue(Generic[T]):
         """Who has something waiting, in the order of their turns."""
         return list(self._clients)
 
+    def heads(self) -> list[T]:
+        """Each client's first item."""
+        return [items[0] for items in self._clients.values()]
+
     def put(self, client_id: bytes, item: T) -> None:
         """Add an item behind the client's others; a new client has its turn last."""
         self._clients.setdefault(client_id, deque()).append(item)

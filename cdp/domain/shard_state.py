@@ -132,6 +132,18 @@ class ShardState:
         """How many items of a lane wait in memory."""
         return sum(len(buffer) for level, buffer in self._buffers.items() if level[0] == lane)
 
+    def oldest_due(self, lane: str) -> datetime | None:
+        """Since when the item that waits longest in memory is due."""
+        return min(
+            (
+                item.due_at
+                for level, buffer in self._buffers.items()
+                if level[0] == lane
+                for item in buffer.heads()
+            ),
+            default=None,
+        )
+
     def settle(self, result_ids: Iterable[ResultId]) -> None:
         """These are done with for now; met again, they are new."""
         for result_id in result_ids:

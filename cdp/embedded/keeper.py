@@ -48,10 +48,12 @@ EXIT_NOT_ALONE: Final = 3
 _POLL_S: Final = 0.03
 
 __all__ = [
+    "EmbeddedError",
     "KeeperOptions",
     "KeeperStatus",
     "MailboxOptions",
     "MongodOptions",
+    "StateFolder",
     "keeper_status",
     "start_keeper",
     "stop_keeper",
@@ -238,6 +240,7 @@ class Keeper:
     async def _start_mongod(self, options: MongodOptions) -> None:
         command = mongod.command(mongod.find_binary(), self._state, options)
         self._mongod = self._part("mongod", command, {}, MONGOD_GRACE_S)
+        mongod.prepare_data(self._state)
         await self._mongod.start()
         await mongod.bring_up(
             self._state,
@@ -345,12 +348,9 @@ def main() -> int:
             log.error("another keeper runs in this state folder")
             return EXIT_NOT_ALONE
         _raise_open_files_limit()
-        pid_file = state.pid_file("keeper")
-        write_atomically(pid_file, f"{os.getpid()}\n")
-        try:
-            return asyncio.run(Keeper(state, options).run())
-        finally:
-            pid_file.unlink(missing_ok=True)
+        # It stays when the keeper ends: until the process is gone, it is not over.
+        write_atomically(state.pid_file("keeper"), f"{os.getpid()}\n")
+        return asyncio.run(Keeper(state, options).run())
 
 
 if __name__ == "__main__":

@@ -76,9 +76,10 @@ def _leaves(message: Message) -> Iterator[Message]:
     while waiting and count < PARTS_MAX:
         part = waiting.pop(0)
         count += 1
-        payload = part.get_payload()
-        if isinstance(payload, list):
-            waiting[:0] = [inner for inner in payload if isinstance(inner, Message)]
+        if part.is_multipart():
+            # Asked of no other part: there the library decodes, and a bad charset raises.
+            inner = part.get_payload()
+            waiting[:0] = [item for item in inner if isinstance(item, Message)]
         else:
             yield part
 

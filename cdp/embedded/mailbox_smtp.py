@@ -8,14 +8,15 @@ import asyncio
 import contextlib
 import email.errors
 import email.header
+import functools
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.parser import BytesHeaderParser
 from email.policy import compat32
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
@@ -28,7 +29,7 @@ from cdp.embedded.mailbox_rules import (
     tags_of_all,
 )
 from cdp.errors import OutcomeUnknown
-from cdp.storage.mailbox import MailboxEntry, MailboxMessages
+from cdp.storage.mailbox import MailboxEntry
 
 MESSAGE_BYTES_MAX: Final = 25 * 1024 * 1024
 CONNECTIONS_MAX: Final = 200
@@ -68,10 +69,17 @@ class Gate:
         await self._open.wait()
 
 
+class Keeping(Protocol):
+    """What keeps messages: `cdp.storage.mailbox.MailboxMessages`."""
+
+    async def add(self, messages: Sequence[tuple[MailboxEntry, bytes]]) -> None:
+        """Keep them; when it returns, they are durable."""
+
+
 class Intake:
     """Writes messages in groups. `run` is its loop; `keep` returns when a message is durable."""
 
-    def __init__(self, messages: MailboxMessages) -> None:
+    def __init__(self, messages: Keeping) -> None:
         self._messages = messages
         self._waiting: asyncio.Queue[tuple[MailboxEntry, bytes, asyncio.Future[None]]] = (
             asyncio.Queue(WAITING_MAX)
@@ -252,7 +260,7 @@ async def listen(port: int, intake: Intake, gate: Gate) -> asyncio.Server:
     handler = Handler(intake)
     # One line a command, with addresses in it.
     logging.getLogger("mail.log").setLevel(logging.ERROR)
-    factory: Callable[[], MailboxSMTP] = lambda: MailboxSMTP(handler, gate)  # noqa: E731
+    factory = functools.partial(MailboxSMTP, handler, gate)
     return await asyncio.get_running_loop().create_server(factory, "127.0.0.1", port)
 
 

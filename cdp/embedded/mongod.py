@@ -7,6 +7,7 @@ speak compressed wire messages: the bundled release is past its end of life.
 import asyncio
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -114,6 +115,30 @@ def command(binary: MongodBinary, state: StateFolder, options: MongodOptions) ->
     ]
 
 
+def prepare_data(state: StateFolder) -> None:
+    """Begin a first start, and begin it anew if the last one was cut short.
+
+    A replica set without its first user can be neither used nor moved to another port. Until
+    the mark is gone nobody has been told a password that works: there is nothing to lose.
+    """
+    if state.mongo_unfinished.exists():
+        shutil.rmtree(state.mongo_data)
+        state.mongo_data.mkdir(mode=0o700)
+    if not any(state.mongo_data.iterdir()):
+        state.mongo_unfinished.touch(mode=0o600)
+
+
+def _finish_data(state: StateFolder) -> None:
+    """The first start is over. Durably: were the mark to come back, the data would be lost."""
+    if state.mongo_unfinished.exists():
+        state.mongo_unfinished.unlink()
+        folder = os.open(state.root, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
 async def bring_up(
     state: StateFolder, port: int, *, exit_code: Callable[[], int | None], within_s: float
 ) -> None:
@@ -141,6 +166,7 @@ async def bring_up(
         raise EmbeddedError(_too_slow(state, within_s)) from error
     except bootstrap.BootstrapError as error:
         raise EmbeddedError(f"mongod could not be set up: {error}") from error
+    _finish_data(state)
 
 
 async def _set_up(state: StateFolder, port: int, within_s: float) -> None:

@@ -78,7 +78,7 @@ class Part:
             if self._process is not None:
                 code = await self._process.wait()
                 self._changed()
-                log.warning("a part ended", extra={"part": self._name, "code": code})
+                log.warning("%s ended with code %s", self._name, code)
             if time.monotonic() - started_at >= HEALTHY_AFTER_S:
                 wait_s = BACKOFF_MIN_S
             await asyncio.sleep(wait_s)
@@ -89,7 +89,7 @@ class Part:
             except OSError as error:
                 # Such as a full process table: the next round tries again.
                 self._process = None
-                log.warning("a part did not start", extra={"part": self._name, "why": str(error)})
+                log.warning("%s did not start: %s", self._name, error)
 
     async def end(self) -> None:
         """SIGTERM, wait for the grace, SIGKILL."""
@@ -101,7 +101,7 @@ class Part:
                 async with asyncio.timeout(self._end_grace_s):
                     await process.wait()
             except TimeoutError:
-                log.warning("a part had to be killed", extra={"part": self._name})
+                log.warning("%s had to be killed", self._name)
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
                 await process.wait()

@@ -126,6 +126,11 @@ class StateFolder:
         return self.root / "mongo"
 
     @property
+    def mongo_unfinished(self) -> Path:
+        """It is there from mongod's first start until its users are made."""
+        return self.root / "mongo-unfinished"
+
+    @property
     def mongo_keyfile(self) -> Path:
         """What the members of the replica set know each other by; only its owner can read it."""
         return self.root / "mongo-keyfile"

@@ -6,6 +6,7 @@ nothing; a much longer wall-clock time ends what does not even get the CPU.
 
 import asyncio
 import contextlib
+import fcntl
 import mmap
 import os
 import signal
@@ -21,6 +22,7 @@ from cdp.ports.renderer import RenderFault, RenderOutcome, TemplateSource
 from cdp.rendering import limits, wire
 
 _CLOCK_TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
+_SIZE_IS_FIXED: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 _EXIT_TIMEOUT_S: Final = 10.0
 
 
@@ -62,7 +64,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
         loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[None] = loop.create_future()
         self._gone: asyncio.Future[None] = loop.create_future()
-        self._answered: asyncio.Future[None] = self._ready
+        self._answered: asyncio.Future[None] = loop.create_future()
         self._outcomes: dict[int, RenderOutcome] = {}
         self._expected = 0
         self.known = KnownSources()
@@ -74,9 +76,11 @@ class ChildProcess(asyncio.SubprocessProtocol):
         Raises:
             RendererUnavailable: it did not start, or not in time.
         """
-        progress_fd = os.memfd_create("cdp-rendering")
+        progress_fd = os.memfd_create("cdp-rendering", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.ftruncate(progress_fd, wire.PROGRESS_BYTES)
+            # To read from a file that the other side has made shorter would end the parent.
+            fcntl.fcntl(progress_fd, fcntl.F_ADD_SEALS, _SIZE_IS_FIXED)
             progress = mmap.mmap(progress_fd, wire.PROGRESS_BYTES)
             _, child = await asyncio.get_running_loop().subprocess_exec(
                 lambda: cls(progress),

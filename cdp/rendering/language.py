@@ -63,8 +63,9 @@ class Words:
 
     def full_name(self, name: object) -> str:
         """The dotted path that a missing name belongs to, or "" if only the data knows it."""
-        if not isinstance(name, str):
+        if not isinstance(name, str | int):
             return ""
+        name = str(name)
         paths = self.paths.get(name, frozenset())
         if len(paths) == 1:
             return next(iter(paths))

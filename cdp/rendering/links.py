@@ -16,24 +16,25 @@ A link stays as it is if it
 
 import html as html_text
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 NO_TRACK_ATTRIBUTE: Final = "data-cdp-no-track"
 UNSUBSCRIBE_WORD: Final = "unsubscribe"
 
 _PIECE: Final = re.compile(
-    r"""<(?:
-        !--.*?(?:-->|\Z)
-      | (?P<raw>script|style|textarea|title)(?=[\s/>]).*?(?:</(?P=raw)(?=[\s/>])|\Z)
-      | (?P<body></?body)(?=[\s/>])
-      | (?:a|area)(?=[\s/])(?P<attributes>(?:[^>"']++|"[^"]*+"|'[^']*+')*+)(?P<end>>)?
-    )""".replace("(?P<body></?body)", "(?P<body>/body)"),
+    r"""<(?=[!/sta]) (?:
+        !--(?: -?> | .*?(?:--!?>|\Z) )
+      | (?P<raw>script|style|textarea|title)(?=[\s/>]) .*? (?:</(?P=raw)(?=[\s/>])|\Z)
+      | (?P<body>/body)(?=[\s/>])
+      | a(?:rea)?(?=[\s/]) (?P<attributes>(?:[^>"']++|"[^"]*+"|'[^']*+')*+) (?P<end>>)?
+    )""",
     re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )
 _ATTRIBUTE: Final = re.compile(
     r"""([^\s"'>/=]++)(?:\s*+=\s*+("[^"]*+"|'[^']*+'|[^\s"'>]++))?+""",
 )
+_MARKED: Final = frozenset({"rel", "class"})
 _STRIPPED_IN_URLS: Final = str.maketrans("", "", "\t\r\n")
 _PIXEL: Final = '<img src="{}" width="1" height="1" alt="" style="display:block;border:0">'
 
@@ -46,16 +47,68 @@ def decorate(html: str, *, track_url: Callable[[str], str] | None, pixel_url: st
         pixel_url: of the image that tells of an opening, put before `</body>` or at the end;
             without it there is none.
     """
-    pieces = []
-    position = 0
-    body_end = None
+    edits = []
+    body_end = len(html)
     for found in _PIECE.finditer(html):
         if found["body"] is not None:
-            body_end = len(pieces), found.start()
+            body_end = found.start()
         elif track_url is not None and (link := _link(found)) is not None:
             start, end, url = link
-            pieces.append(html[position:start])
-            pieces.append(f'"{html_text.escape(track_url(url))}"')
-            position = end
+            edits.append((start, end, f'"{html_text.escape(track_url(url))}"'))
+    if pixel_url is not None:
+        edits.append((body_end, body_end, _PIXEL.format(html_text.escape(pixel_url))))
+        edits.sort()
+    pieces: list[str] = []
+    position = 0
+    for start, end, text in edits:
+        pieces += (html[position:start], text)
+        position = end
     pieces.append(html[position:])
     return "".join(pieces)
+
+
+def links_in(html: str) -> list[str]:
+    """The URLs that `decorate` hands to `track_url`, in its order, repeated ones too."""
+    links = (_link(found) for found in _PIECE.finditer(html) if found["body"] is None)
+    return [link[2] for link in links if link is not None]
+
+
+def _link(found: re.Match[str]) -> tuple[int, int, str] | None:
+    """Where the value of a tag's `href` stands, quotes included, and its URL, if it is tracked."""
+    if found["end"] is None:
+        return None
+    href = None
+    for attribute in _ATTRIBUTE.finditer(found.string, *found.span("attributes")):
+        name = attribute[1].lower()
+        if name == "href":
+            # Browsers take the first of two.
+            href = href or attribute
+        elif name == NO_TRACK_ATTRIBUTE or (name in _MARKED and _is_unsubscribe(attribute[2])):
+            return None
+    if href is None or href[2] is None:
+        return None
+    url = _url(_unquoted(href[2]))
+    if not url[:8].lower().startswith(("http://", "https://")):
+        return None
+    return href.start(2), href.end(2), url
+
+
+def _url(value: str) -> str:
+    ampersands = value.count("&")
+    if ampersands == value.count("&amp;"):
+        # Nearly always so, and far cheaper than looking for every named entity.
+        value = value.replace("&amp;", "&") if ampersands else value
+    else:
+        value = html_text.unescape(value)
+    if not value.isprintable():
+        # As browsers do: a URL may be broken over lines.
+        value = value.translate(_STRIPPED_IN_URLS)
+    return value.strip()
+
+
+def _is_unsubscribe(value: str | None) -> bool:
+    return value is not None and UNSUBSCRIBE_WORD in _unquoted(value).lower().split()
+
+
+def _unquoted(value: str) -> str:
+    return value[1:-1] if value[0] in "\"'" else value

@@ -6,7 +6,6 @@ or takes the child down, the child is replaced, that item is refused and the res
 """
 
 import asyncio
-import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -175,17 +174,15 @@ class _Seat:
         if self.child is None or not self.child.is_ready:
             self.child = None
             self._starting = asyncio.ensure_future(ChildProcess.start(patience))
-            try:
-                self.child = await self._starting
-            finally:
-                self._starting = None
+            self.child = await self._starting
         return self.child
 
     async def close(self) -> None:
         if self._starting is not None:
-            self._starting.cancel()
-            with contextlib.suppress(asyncio.CancelledError, RendererUnavailable):
-                await self._starting
+            # Not cancelled: whoever waits for it would take that for a cancellation of its own.
+            await asyncio.wait({self._starting})
+            if not self._starting.cancelled() and self._starting.exception() is None:
+                await self._starting.result().kill()
         if self.child is not None:
             await self.child.kill()
 

@@ -28,6 +28,7 @@ from cdp.ports.clock import Clock
 from cdp.storage.communication_logs import CommunicationLogs
 from cdp.storage.communications import Communications
 from cdp.storage.delivery_results import DeliveryResults, Projection
+from cdp.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class CommunicationService:
         communications: Communications,
         clock: Clock,
         writer: str,
+        telemetry: Telemetry,
     ) -> None:
         """`writer` is this process's incarnation; no two may ever share one."""
         self._logs = logs
@@ -69,6 +71,7 @@ class CommunicationService:
         self._communications = communications
         self._clock = clock
         self._writer = writer
+        self._telemetry = telemetry
 
     async def advance(
         self, moves: Sequence[Move], *, project: bool = True
@@ -96,6 +99,8 @@ class CommunicationService:
             move.item.after(move.name, at, move.metadata) if ours else None
             for move, ours in zip(moves, won, strict=True)
         ]
+        for move, ours in zip(moves, won, strict=True):
+            self._telemetry.count("cdp_events" if ours else "cdp_overtaken", event=move.name.value)
         if project:
             await self._project([Projection(item=item, at=at) for item in after if item])
         return after

@@ -33,7 +33,7 @@ from cdp.ports.provider import (
     Unknown,
 )
 from cdp.services.communication_service import CommunicationService, Move
-from cdp.services.queueing_service import is_expired
+from cdp.services.queueing_service import is_expired, is_suspect
 from cdp.storage.communications import Communications
 from cdp.storage.delivery_results import DeliveryResults
 
@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 
 E = EventName
 RECORD_TRIES: Final = 60
+ALONE_WAIT_S: Final = 5.0
 PROVIDER_TROUBLE: Final = frozenset({FailureClass.THROTTLED, FailureClass.CONFIG})
 UNREACHED: Final = frozenset({"connect_failed", "connection_lost", "timeout"})
 
@@ -84,6 +85,14 @@ class DeliveryService:
         self._clock = clock
         self._worker = worker
         self._under_way: set[asyncio.Task[None]] = set()
+        self._alone = asyncio.Lock()
+        self.delivered = 0
+        """Messages that a provider has taken from this process."""
+
+    @property
+    def breaker_state(self) -> str:
+        """Whether the provider is trusted: `closed`, `open` or `half-open`."""
+        return self._breaker.state
 
     async def deliver(self, items: Sequence[WorkItem]) -> list[Report]:
         """Claim, send and record; a report for each item.
@@ -91,12 +100,29 @@ class DeliveryService:
         Raises:
             OutcomeUnknown: the claim could not be recorded; nothing was sent.
         """
-        allowed = self._breaker.allows(len(items), now=self._clock.monotonic())
-        declined = [Report(item=i, verdict=Verdict.DECLINED) for i in items[allowed:]]
-        if not allowed:
-            return declined
-        batch = _Batch(self, items[:allowed])
-        return declined + await batch.run()
+        suspects = [item for item in items if is_suspect(item)]
+        reports = await self._deliver_together([i for i in items if not is_suspect(i)])
+        for suspect in suspects:
+            reports += await self._deliver_alone(suspect)
+        return reports
+
+    async def _deliver_together(self, items: Sequence[WorkItem]) -> list[Report]:
+        allowed = self._breaker.allows(len(items), now=self._clock.monotonic()) if items else 0
+        if self._alone.locked():
+            allowed = 0
+        reports = [Report(item=i, verdict=Verdict.DECLINED) for i in items[allowed:]]
+        if allowed:
+            reports += await _Batch(self, items[:allowed]).run()
+        return reports
+
+    async def _deliver_alone(self, suspect: WorkItem) -> list[Report]:
+        """A worker vanished with this one before: nothing else is under way beside it."""
+        async with self._alone:
+            if self._under_way:
+                await asyncio.wait(self._under_way, timeout=ALONE_WAIT_S)
+            if self._under_way or not self._breaker.allows(1, now=self._clock.monotonic()):
+                return [Report(item=suspect, verdict=Verdict.DECLINED)]
+            return await _Batch(self, [suspect]).run()
 
     async def drain(self) -> None:
         """Wait until all that is under way has been recorded."""
@@ -142,6 +168,7 @@ class _Batch:
         self._reports: dict[ResultId, Report] = {}
         self._answered: list[tuple[EmailMessage, Outcome]] = []
         self._news = asyncio.Event()
+        self._done = False
 
     async def run(self) -> list[Report]:
         service = self._service
@@ -202,8 +229,6 @@ class _Batch:
             with contextlib.suppress(asyncio.CancelledError):
                 await renewer
 
-    _done = False
-
     def _on_outcome(self, message: EmailMessage, outcome: Outcome) -> None:
         self._answered.append((message, outcome))
         self._service._breaker.note(is_trouble(outcome), now=self._service._clock.monotonic())
@@ -223,6 +248,7 @@ class _Batch:
                 self._news.set()
 
     async def _record_group(self, answered: Sequence[tuple[EmailMessage, Outcome]]) -> None:
+        self._service.delivered += sum(isinstance(o, Accepted) for _, o in answered)
         moves = [
             _outcome_move(self._claimed[ResultId(message.result_id)], outcome)
             for message, outcome in answered

@@ -13,6 +13,7 @@ from typing import Final
 
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.event import WORKER_LOST, EventName, Status
+from cdp.domain.ids import Partition
 from cdp.domain.retry import LOST_MAX, GiveUp, RetryPolicy, after_failure
 from cdp.ports.clock import Clock
 from cdp.ports.handoff import ContentResolver, Handoff, Report, Verdict, WorkerLost
@@ -65,11 +66,13 @@ class QueueingService:
         self._clock = clock
         self._draw = draw
 
-    async def process(self, items: Sequence[WorkItem], *, epochs: Mapping[int, int]) -> Decided:
-        """Take one decision on each item, down to its delivery where it is to be sent now.
+    async def prepare(
+        self, items: Sequence[WorkItem], *, epochs: Mapping[Partition, int]
+    ) -> tuple[list[WorkItem], Decided]:
+        """Decide on each item; those that are queued now, and what the others came to.
 
         Args:
-            items: of one lane and channel, each due or new.
+            items: each due or new.
             epochs: of the partitions' leases, for the QUEUED events.
 
         Raises:
@@ -78,8 +81,19 @@ class QueueingService:
         decided = Decided()
         ready = await self._decide(items, decided)
         queued = await self._queue(await self._with_content(ready, decided), epochs, decided)
-        if queued:
-            await self._deliver(queued, decided)
+        return queued, decided
+
+    async def deliver(self, items: Sequence[WorkItem]) -> Decided:
+        """Hand queued items of one channel and lane to a worker, and act on its reports."""
+        decided = Decided()
+        channel, lane = items[0].channel, items[0].lane
+        try:
+            reports = await self._handoff.deliver(channel, lane, items)
+        except WorkerLost:
+            # What it claimed is unknown until the lease ends; `due_at` brings all of it back.
+            decided.settled.extend(items)
+            return decided
+        await self.take_reports(reports, decided)
         return decided
 
     async def _decide(self, items: Sequence[WorkItem], decided: Decided) -> list[WorkItem]:
@@ -152,7 +166,7 @@ class QueueingService:
         return done
 
     async def _queue(
-        self, items: Sequence[WorkItem], epochs: Mapping[int, int], decided: Decided
+        self, items: Sequence[WorkItem], epochs: Mapping[Partition, int], decided: Decided
     ) -> list[WorkItem]:
         now = self._clock.now()
         handed = [i for i in items if _is_handed_off(i, now)]
@@ -171,16 +185,6 @@ class QueueingService:
             if not _is_handed_off(item, now)
         ]
         return handed + await self._advance(moves, decided)
-
-    async def _deliver(self, items: Sequence[WorkItem], decided: Decided) -> None:
-        channel, lane = items[0].channel, items[0].lane
-        try:
-            reports = await self._handoff.deliver(channel, lane, items)
-        except WorkerLost:
-            # What it claimed is unknown until the lease ends; `due_at` brings all of it back.
-            decided.settled.extend(items)
-            return
-        await self.take_reports(reports, decided)
 
     async def take_reports(self, reports: Iterable[Report], decided: Decided) -> None:
         """Act on what a worker reported: retry, park, look again, or be done."""

@@ -19,6 +19,8 @@ class Batch:
     created_at: datetime
     accepted: int | None = None
     rejected: int | None = None
+    results: int | None = None
+    """How many results its accepted requests have: one for each recipient."""
 
 
 @repository
@@ -50,11 +52,12 @@ class Batches:
         assert stored is not None
         return _batch(stored)
 
-    async def finish(self, batch_id: BatchId, *, accepted: int, rejected: int) -> None:
+    async def finish(
+        self, batch_id: BatchId, *, accepted: int, rejected: int, results: int
+    ) -> None:
         """Set the counts, once all that was accepted is durable."""
-        await self._collection.update_one(
-            {"_id": batch_id}, {"$set": {"accepted": accepted, "rejected": rejected}}
-        )
+        counts = {"accepted": accepted, "rejected": rejected, "results": results}
+        await self._collection.update_one({"_id": batch_id}, {"$set": counts})
 
     async def of_client(self, client_id: ClientId, batch_id: BatchId) -> Batch | None:
         """One batch."""
@@ -71,4 +74,5 @@ def _batch(document: Document) -> Batch:
         created_at=document["created_at"],
         accepted=document.get("accepted"),
         rejected=document.get("rejected"),
+        results=document.get("results"),
     )

@@ -1,7 +1,6 @@
 """`communication_requests` and `recipients`: what was asked for. Insert-only."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from pymongo.errors import BulkWriteError
 
@@ -48,22 +47,12 @@ class CommunicationRequests:
         found = [request_of(document) async for document in self._collection.find(query)]
         return {r.idempotency_key: r for r in found if r.idempotency_key is not None}
 
-    async def of_client(
+    async def of_client_with_counts(
         self, client_id: ClientId, request_ids: Sequence[RequestId]
-    ) -> list[Document]:
-        """Requests as documents for the API."""
+    ) -> list[tuple[CommunicationRequest, int]]:
+        """Requests for the API, each with how many recipients it has."""
         query = {"_id": {"$in": list(request_ids)}, "client_id": client_id}
-        return [document async for document in self._collection.find(query)]
-
-    async def page(
-        self, client_id: ClientId, *, filters: Mapping[str, Any], before: bytes | None, limit: int
-    ) -> list[Document]:
-        """The newest requests first."""
-        query: Document = {"client_id": client_id, **filters}
-        if before is not None:
-            query["_id"] = {"$lt": before}
-        cursor = self._collection.find(query).sort("_id", -1).limit(limit)
-        return [document async for document in cursor]
+        return [(request_of(d), d["recipients"]) async for d in self._collection.find(query)]
 
     async def across_clients(
         self, request_ids: Sequence[RequestId]

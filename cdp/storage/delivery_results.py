@@ -170,12 +170,15 @@ class DeliveryResults:
         *,
         filters: Mapping[str, Any],
         before: bytes | None,
+        since: bytes | None = None,
         limit: int,
     ) -> list[Document]:
-        """The newest results first."""
+        """The newest results first: those with ids from `since` on and below `before`."""
         query: Document = {"client_id": client_id, **filters}
-        if before is not None:
-            query["_id"] = {"$lt": before}
+        bounds = {"$lt": before, "$gte": since}
+        ids = {operator: bound for operator, bound in bounds.items() if bound is not None}
+        if ids:
+            query["_id"] = ids
         cursor = self._collection.find(query).sort("_id", -1).limit(limit)
         return [document async for document in cursor]
 

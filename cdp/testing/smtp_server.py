@@ -57,6 +57,8 @@ class SmtpServer:
         self.port = 0
         self.extensions = ["PIPELINING", "SIZE 33554432", "8BITMIME", "SMTPUTF8"]
         self.mechanisms = "PLAIN LOGIN"
+        self.accepts_data_for_nobody = False
+        """Answers 354 although every recipient was refused, as RFC 2920 allows."""
         self.credentials = credentials
         self.messages: list[ReceivedMessage] = []
         self.messages_count = 0

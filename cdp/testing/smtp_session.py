@@ -209,9 +209,11 @@ class SmtpSession(asyncio.Protocol):
                 self._transport, self, self._server.tls, server_side=True
             )
         except OSError:
-            self.cut()
-            return
+            transport = None
         if transport is None:
+            # The event loop does not tell the protocol of a handshake that failed.
+            self.cut()
+            self.connection_lost(None)
             return
         self._transport = transport
         self._is_tls = True
@@ -277,7 +279,7 @@ class SmtpSession(asyncio.Protocol):
         self._give_in_time(answer, keep)
 
     def _data(self, argument: str) -> None:
-        if not self._recipients:
+        if not self._recipients and not self._server.accepts_data_for_nobody:
             self._answer_plainly("554 5.5.1 No valid recipients")
             return
         self._answer(Phase.DATA, "354 End with a dot", self._expect_content)
@@ -335,6 +337,10 @@ class SmtpSession(asyncio.Protocol):
 
     def _finish(self, content: bytes) -> None:
         server = self._server
+        if not self._recipients:
+            self._reset()
+            self._answer_plainly("554 5.5.1 No valid recipients")
+            return
         scripted = server.answer_for(Phase.DOT, self._recipients)
         if scripted is None or (scripted.reply or "2")[0] == "2":
             server.messages_count += 1

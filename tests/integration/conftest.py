@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,8 +41,9 @@ def free_options() -> KeeperOptions:
     )
 
 
+@contextmanager
 def running(root: Path) -> Iterator[Embedded]:
-    """A keeper for as long as the caller holds the iterator."""
+    """A keeper, its mongod and its mailbox."""
     state = StateFolder.open(root)
     try:
         yield Embedded(state=state, status=start_keeper(state, free_options()))
@@ -65,4 +67,5 @@ def eventually(condition: Callable[[], bool], *, within_s: float) -> None:
 @pytest.fixture(scope="session")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     """Shared by all tests: leave it running, and use data of your own."""
-    yield from running(tmp_path_factory.mktemp("embedded"))
+    with running(tmp_path_factory.mktemp("embedded")) as parts:
+        yield parts

@@ -1,7 +1,9 @@
 """The keeper and its mongod, as `cdp up` uses them."""
 
+import asyncio
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,7 +16,7 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 from pymongo.synchronous.database import Database
 
-from cdp.embedded import processes
+from cdp.embedded import mongod, processes
 from cdp.embedded.keeper import (
     KeeperOptions,
     MongodOptions,
@@ -23,6 +25,7 @@ from cdp.embedded.keeper import (
     stop_keeper,
 )
 from cdp.embedded.state import MONGO_USERS, EmbeddedError, StateFolder
+from cdp.storage import bootstrap
 from cdp.storage.bootstrap import INSERT_ONLY
 from tests.integration.conftest import Embedded, eventually, free_options, running
 
@@ -48,7 +51,8 @@ def refused(error: pytest.ExceptionInfo[OperationFailure]) -> bool:
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     """A keeper whose parts these tests may kill."""
-    yield from running(tmp_path_factory.mktemp("own"))
+    with running(tmp_path_factory.mktemp("own")) as parts:
+        yield parts
 
 
 @pytest.mark.parametrize("collection", INSERT_ONLY)
@@ -203,7 +207,7 @@ def test_a_killed_part_comes_back(own, part):
 
 
 def test_given_a_killed_keeper_when_started_again_then_the_orphans_are_replaced(tmp_path):
-    for one in running(tmp_path):
+    with running(tmp_path) as one:
         orphans = [pid_of(one.state, "mongod"), pid_of(one.state, "mailbox")]
         with connected(one.mongo_uri("platform")) as database:
             database["clients"].insert_one({"name": "kept"})
@@ -239,11 +243,11 @@ def test_stop_leaves_no_process_and_loses_nothing(tmp_path):
 
 def test_given_damaged_data_files_when_started_then_it_says_so_and_leaves_nothing(tmp_path):
     state = StateFolder.open(tmp_path)
-    (state.mongo_data / "WiredTiger").write_text("not a database")
-    mongod = MongodOptions(port=processes.free_port())
+    (state.mongo_data / "storage.bson").write_text("not a database")
+    options = KeeperOptions(mongod=MongodOptions(port=processes.free_port()), mailbox=None)
 
     with pytest.raises(EmbeddedError, match="mongod ended at once"):
-        start_keeper(state, KeeperOptions(mongod=mongod, mailbox=None))
+        start_keeper(state, options)
 
     assert processes.processes_of(state.instance) == []
 
@@ -267,3 +271,37 @@ def test_given_new_passwords_when_started_then_the_users_have_them(tmp_path):
                 database.client.admin.command("ping")
     finally:
         stop_keeper(state)
+
+
+def test_given_a_first_start_cut_short_when_started_on_another_port_then_it_begins_anew(
+    tmp_path,
+):
+    """A replica set without users: nobody may tell it that its port is another."""
+    state = StateFolder.open(tmp_path)
+    options = MongodOptions(port=processes.free_port(), cache_gb=0.25)
+    mongod.prepare_data(state)
+    with subprocess.Popen(mongod.command(mongod.find_binary(), state, options)) as process:
+        eventually(lambda: asyncio.run(processes.answers(options.port)), within_s=20)
+        asyncio.run(bootstrap.initiate_replica_set(options.port))
+        process.kill()
+
+    status = start_keeper(
+        state, KeeperOptions(mongod=MongodOptions(port=processes.free_port()), mailbox=None)
+    )
+
+    try:
+        assert status.ready
+        assert not state.mongo_unfinished.exists()
+    finally:
+        stop_keeper(state)
+
+
+def test_data_whose_first_start_is_over_is_never_begun_anew(tmp_path):
+    state = StateFolder.open(tmp_path)
+    (state.mongo_data / "collection.wt").write_text("all of it")
+
+    mongod.prepare_data(state)
+    mongod.prepare_data(state)
+
+    assert (state.mongo_data / "collection.wt").read_text() == "all of it"
+    assert not state.mongo_unfinished.exists()

@@ -186,7 +186,8 @@ def _mailboxes(name: str, addresses: Iterable[EmailAddress]) -> str:
         if count > 1:
             line += ","
         head, _, _ = shown.partition("\r\n")
-        if len(line) + 1 + len(head) > _LINE_OCTETS and count > 1:
+        # A space before and a comma behind.
+        if len(line) + len(head) + 2 > _LINE_OCTETS and count > 1:
             lines.append(line)
             line = ""
         line += f" {shown}"

@@ -154,10 +154,14 @@ class SmtpProvider(Provider):
         """Whether this sender is one too many, and leaves; the next one to ask is not."""
         if len(self._senders) <= self._pace.connections:
             return False
+        self._leave()
+        return True
+
+    def _leave(self) -> None:
+        """Count as gone from now on, not only when the task has ended."""
         sender = asyncio.current_task()
         assert sender is not None
         self._senders.discard(sender)
-        return True
 
     async def _connect(self) -> SmtpConnection | None:
         """A connection, or none if the host gives none; then the last sender tells all."""
@@ -172,7 +176,8 @@ class SmtpProvider(Provider):
         # A host that takes some connections but not as many complains that way too.
         if self._connected or asks_for_slower_pace(outcome):
             self._pace.halve(seen)
-        if len(self._senders) <= 1:
+        self._leave()
+        if not self._senders:
             self._turns.settle_all(outcome)
         return None
 

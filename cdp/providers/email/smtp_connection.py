@@ -237,6 +237,10 @@ class SmtpConnection:
     def _unsendable(self, envelope: Envelope, content: bytes) -> Rejected | None:
         if envelope.needs_smtputf8 and "SMTPUTF8" not in self._extensions:
             return _refusal(FailureClass.PERMANENT, "smtputf8_unsupported")
+        line_ends = content.count(b"\r\n")
+        if content.count(b"\n") != line_ends or content.count(b"\r") != line_ends:
+            # Some servers end a message at a bare line end and a dot (CVE-2023-51764).
+            return _refusal(FailureClass.CONTENT, "bare_line_end")
         size_max = self._extensions.get("SIZE", "")
         if size_max.isdigit() and 0 < int(size_max) < len(content):
             return _refusal(FailureClass.CONTENT, "message_too_big")

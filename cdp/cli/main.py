@@ -1,0 +1,30 @@
+"""The command line: `cdp up`, `down`, `status`, `demo`, `send`, `verify`, `client`, `key`, `migrate`.
+
+Every refusal is one sentence on standard error and exit status 1.
+"""
+
+import typer
+
+from cdp.cli import clients, cluster, database
+from cdp.cli.demo import demo
+from cdp.cli.send import send
+
+app = typer.Typer(
+    name="cdp",
+    help="The Communication Delivery Platform.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(cluster.up)
+app.command()(cluster.down)
+app.command()(cluster.status)
+app.command()(demo)
+app.command()(send)
+app.command()(database.verify)
+app.command()(database.migrate)
+app.add_typer(clients.client_app, name="client")
+app.add_typer(clients.key_app, name="key")
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,50 @@
+"""What a handler gives back: one whole answer, sent as it is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from starlette.types import Send
+
+JSON: Final = b"application/json"
+NO_STORE: Final = (b"cache-control", b"no-store")
+NO_SNIFF: Final = (b"x-content-type-options", b"nosniff")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A status, a body and headers."""
+
+    status: int
+    body: bytes
+    content_type: bytes = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    async def send(self, send: Send) -> None:
+        """Send it as ASGI messages."""
+        await send(
+            {
+                "type": "http.response.start",
+                "status": self.status,
+                "headers": [
+                    (b"content-type", self.content_type),
+                    (b"content-length", b"%d" % len(self.body)),
+                    NO_STORE,
+                    NO_SNIFF,
+                    *self.headers,
+                ],
+            }
+        )
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def json_answer(
+    content: Mapping[str, Any],
+    *,
+    status: int = 200,
+    headers: Sequence[tuple[bytes, bytes]] = (),
+) -> Answer:
+    """An answer in JSON. Times are written in RFC 3339, in UTC."""
+    body = orjson.dumps(content, option=orjson.OPT_UTC_Z)
+    return Answer(status=status, body=body, headers=tuple(headers))

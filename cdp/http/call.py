@@ -1,0 +1,116 @@
+"""One request on its way through the API, and the services that answer it."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+
+from starlette.types import Receive, Scope
+
+from cdp.domain.delivery_result import WorkItem
+from cdp.domain.ids import RANDOM_BYTES, uuid7
+from cdp.errors import FieldError, Invalid
+from cdp.http.answer import Answer
+from cdp.ports.clock import Clock
+from cdp.services.access_service import AccessService, Caller
+from cdp.services.backlog import Backlog
+from cdp.services.batch_intake import BatchIntake
+from cdp.services.client_config_service import ClientConfigService
+from cdp.services.communication_intake import GroupCommit
+from cdp.services.communication_reading import CommunicationReading
+from cdp.services.communication_service import CommunicationService
+from cdp.services.template_service import TemplateService
+
+
+class Metrics(Protocol):
+    """Where requests are counted; `cdp.telemetry.Telemetry` is one."""
+
+    def count(self, name: str, amount: float = 1, **labels: str) -> None:
+        """Add to a counter."""
+
+    def observe(self, name: str, seconds: float, **labels: str) -> None:
+        """Note a duration."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiServices:
+    """All that the API asks. Handed in whole; nothing here is looked up."""
+
+    access: AccessService
+    config: ClientConfigService
+    commit: GroupCommit
+    batches: BatchIntake
+    communications: CommunicationService
+    reading: CommunicationReading
+    templates: TemplateService
+    backlog: Backlog
+    clock: Clock
+    random_bytes: Callable[[int], bytes]
+    id_key: bytes
+    cursor_key: bytes
+    hint: Callable[[Sequence[WorkItem]], None]
+    """Tell the shards of new work; it must return at once and never raise."""
+    metrics: Metrics
+    metrics_text: Callable[[], Awaitable[bytes]]
+    ready: Callable[[], Awaitable[Mapping[str, Any]]]
+    """What works: `{"ready": bool, ...}`."""
+    metrics_token: str | None = None
+    """Asked from whoever scrapes `/metrics`, as a bearer token; None leaves it open."""
+    requests_max: int = 500
+    """Requests in flight in this process; beyond, they are refused."""
+
+    def new_id(self) -> bytes:
+        """A fresh UUIDv7."""
+        unix_ms = int(self.clock.now().timestamp() * 1000)
+        return uuid7(unix_ms=unix_ms, random_bytes=self.random_bytes(RANDOM_BYTES))
+
+
+@dataclass(kw_only=True)
+class Call:
+    """One request."""
+
+    scope: Scope
+    receive: Receive
+    services: ApiServices
+    headers: Mapping[bytes, bytes]
+    signed_in: Caller | None = field(default=None)
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks."""
+        assert self.signed_in is not None, "an open route has no caller"
+        return self.signed_in
+
+    def path(self, name: str) -> str:
+        """A part of the path."""
+        value: str = self.scope["path_params"][name]
+        return value
+
+    @cached_property
+    def query(self) -> dict[str, str]:
+        """The query parameters, each given once.
+
+        Raises:
+            Invalid: one is given twice, or is not UTF-8.
+        """
+        try:
+            pairs = parse_qsl(
+                self.scope.get("query_string", b"").decode("ascii"),
+                keep_blank_values=True,
+                errors="strict",
+                max_num_fields=50,
+            )
+        except ValueError:
+            raise Invalid.at("", "query_malformed", "The query is malformed.") from None
+        names = [name for name, _ in pairs]
+        errors = [
+            FieldError(pointer=name[:100], code="repeated", detail="Give this parameter once.")
+            for name in sorted({name for name in names if names.count(name) > 1})
+        ]
+        if errors:
+            raise Invalid(errors)
+        return dict(pairs)
+
+
+Handler = Callable[[Call], Awaitable[Answer]]

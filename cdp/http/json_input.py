@@ -1,0 +1,189 @@
+"""From bytes to a checked model, with a pointer for each thing that is wrong.
+
+orjson and pydantic do the work. What JSON allows and MongoDB or a template could not hold (NUL,
+half characters, integers beyond 64 bits, `$` names, deep nesting) is looked for by cheap tests on
+the bytes; only a body that fails one of them is read a second time, slowly, to say where.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, Final, TypeVar
+
+import orjson
+from pydantic import BaseModel, ValidationError
+
+from cdp.errors import FieldError, Invalid
+from cdp.http.problems import ERRORS_MAX, Malformed
+
+DEPTH_MAX: Final = 32
+INT_MIN: Final = -(2**63)
+INT_MAX: Final = 2**63 - 1
+POINTER_CHARS_MAX: Final = 200
+
+M = TypeVar("M", bound=BaseModel)
+
+_DIGITS: Final = bytes.maketrans(b"123456789", b"0" * 9)
+_LONG_NUMBER: Final = b"0" * 19
+_HALF_CHARACTER: Final = re.compile("[\ud800-\udfff]")
+_NOT_A_NUMBER: Final = object()
+
+
+def parse(model: type[M], raw: bytes) -> M:
+    """The model that these bytes are.
+
+    Raises:
+        Malformed: they are not JSON.
+        Invalid: they are, but not this model; with everything that is wrong.
+    """
+    return validate(model, loads(raw))
+
+
+def loads(raw: bytes) -> Any:
+    """The plain values, all of which MongoDB can hold.
+
+    Raises:
+        Malformed: it is not JSON.
+        Invalid: it holds a value that can't be stored.
+    """
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        _refuse(raw)
+        raise Malformed(f"The body is not valid JSON: {error}.") from None
+    if (
+        b"\\u0000" in raw
+        or b'"$' in raw
+        or b"\\u0024" in raw
+        or _LONG_NUMBER in raw.translate(_DIGITS)
+    ):
+        _refuse(raw)
+    # Fewer brackets than levels need no look.
+    if raw.count(b"{") + raw.count(b"[") > DEPTH_MAX and _is_deep(value):
+        raise _too_deep()
+    return value
+
+
+def validate(model: type[M], value: Any) -> M:
+    """The model that these values are.
+
+    Raises:
+        Invalid: with everything that is wrong.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise Invalid(list(_field_errors(error))) from None
+
+
+def _field_errors(error: ValidationError) -> Iterator[FieldError]:
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    for detail in details[:ERRORS_MAX]:
+        location = [part for part in detail["loc"] if part != "[key]"]
+        yield FieldError(
+            pointer=pointer_of(location), code=detail["type"], detail=_sentence(detail["msg"])
+        )
+
+
+def _sentence(message: str) -> str:
+    return message.removeprefix("Value error, ").rstrip(".") + "."
+
+
+def pointer_of(location: list[Any] | tuple[Any, ...]) -> str:
+    """A JSON pointer (RFC 6901), cut to a length that is fit to be shown."""
+    parts = (str(part).replace("~", "~0").replace("/", "~1") for part in location)
+    pointer = "".join(f"/{_HALF_CHARACTER.sub('?', part)}" for part in parts)
+    return pointer[:POINTER_CHARS_MAX]
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(DEPTH_MAX + 1):
+        level = [child for container in level for child in _children(container)]
+        if not level:
+            return False
+    return True
+
+
+def _children(container: Any) -> list[Any]:
+    if isinstance(container, dict):
+        return [v for v in container.values() if isinstance(v, dict | list)]
+    return [v for v in container if isinstance(v, dict | list)] if isinstance(container, list) else []
+
+
+def _too_deep() -> Invalid:
+    return Invalid.at("", "too_deep", f"The body is nested deeper than {DEPTH_MAX} levels.")
+
+
+def _refuse(raw: bytes) -> None:
+    """Say where the unstorable values are, if that is what is wrong with these bytes.
+
+    Raises:
+        Invalid: there are some.
+    """
+    try:
+        value = json.loads(
+            raw, parse_int=_int, parse_float=_float, parse_constant=lambda _: _NOT_A_NUMBER
+        )
+    except RecursionError:
+        raise _too_deep() from None
+    except ValueError:
+        return
+    errors = list(_unstorable(value, ()))
+    if errors:
+        raise Invalid(errors[:ERRORS_MAX])
+
+
+def _int(digits: str) -> object:
+    if len(digits) > len(str(INT_MIN)) or not INT_MIN <= int(digits) <= INT_MAX:
+        return _NOT_A_NUMBER
+    return 0
+
+
+def _float(digits: str) -> object:
+    return _NOT_A_NUMBER if abs(float(digits)) == float("inf") else 0.0
+
+
+def _unstorable(value: Any, at: tuple[str | int, ...]) -> Iterator[FieldError]:
+    if len(at) > DEPTH_MAX:
+        yield FieldError(
+            pointer=pointer_of(at),
+            code="too_deep",
+            detail=f"The body is nested deeper than {DEPTH_MAX} levels.",
+        )
+    elif isinstance(value, dict):
+        for name, child in value.items():
+            yield from _text(name, (*at, name))
+            if name.startswith("$"):
+                yield FieldError(
+                    pointer=pointer_of((*at, name)),
+                    code="name_forbidden",
+                    detail="A name must not begin with a dollar sign.",
+                )
+            yield from _unstorable(child, (*at, name))
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _unstorable(child, (*at, index))
+    elif isinstance(value, str):
+        yield from _text(value, at)
+    elif value is _NOT_A_NUMBER:
+        yield FieldError(
+            pointer=pointer_of(at),
+            code="number_out_of_range",
+            detail="A number must be finite, and an integer must fit into 64 bits.",
+        )
+
+
+def _text(text: str, at: tuple[str | int, ...]) -> Iterator[FieldError]:
+    if "\0" in text:
+        yield FieldError(
+            pointer=pointer_of(at).replace("\0", "?"),
+            code="nul",
+            detail="Text must not hold the character NUL.",
+        )
+    if _HALF_CHARACTER.search(text):
+        yield FieldError(
+            pointer=pointer_of(at),
+            code="half_character",
+            detail="Text must not hold half of a surrogate pair.",
+        )

@@ -1,0 +1,243 @@
+"""What callers send, as pydantic models: strict, closed, and the source of the OpenAPI schemas."""
+
+import re
+import unicodedata
+import zoneinfo
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from cdp.channels.email import (
+    ADDRESS_OCTETS_MAX,
+    COPIES_MAX,
+    DISPLAY_NAME_CHARS_MAX,
+    HEADERS_MAX,
+    SUBJECT_CHARS_MAX,
+    check_header,
+    check_header_text,
+    normalise,
+)
+from cdp.domain.ids import RECIPIENTS_MAX
+
+NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+METADATA_MAX: Final = 50
+YEAR_MAX: Final = 9000
+"""So that no sum of times leaves what a date can hold."""
+
+_RFC_3339: Final = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII
+)
+_ZONES: Final = zoneinfo.available_timezones()
+_CONTROLS: Final = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+
+
+def _address(value: str) -> str:
+    try:
+        return normalise(value)
+    except ValueError as error:
+        raise PydanticCustomError("address_invalid", "{why}", {"why": str(error)}) from None
+
+
+def _display_name(value: str) -> str:
+    try:
+        check_header_text(value, what="the name")
+    except ValueError as error:
+        raise PydanticCustomError("header_unsafe", "{why}", {"why": str(error)}) from None
+    return value
+
+
+def _subject(value: str) -> str:
+    try:
+        check_header_text(value, what="the subject")
+    except ValueError as error:
+        raise PydanticCustomError("header_unsafe", "{why}", {"why": str(error)}) from None
+    return value
+
+
+def _header_value(name: str, value: str) -> str | None:
+    """Why this header is refused."""
+    try:
+        check_header(name, value)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _time(value: object) -> datetime:
+    if isinstance(value, str) and _RFC_3339.fullmatch(value):
+        try:
+            # More than six digits of a second are more than Python or MongoDB keep.
+            moment = datetime.fromisoformat(_cut(value.upper())).astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass
+        else:
+            if moment.year <= YEAR_MAX:
+                return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    raise PydanticCustomError(
+        "time_invalid", "a time must be given as in RFC 3339 with an offset, before the year 9000"
+    )
+
+
+def _cut(text: str) -> str:
+    whole, dot, rest = text.partition(".")
+    if not dot:
+        return text
+    digits = re.match(r"\d+", rest)
+    assert digits is not None
+    return f"{whole}.{digits[0][:6].ljust(6, '0')}{rest[digits.end() :]}"
+
+
+def _timezone(value: str) -> str:
+    if _ZONES and value not in _ZONES:
+        raise PydanticCustomError("timezone_unknown", "this time zone is not known")
+    return value
+
+
+def _nfc(value: str) -> str:
+    return value if value.isascii() else unicodedata.normalize("NFC", value)
+
+
+Address = Annotated[
+    str,
+    Field(
+        min_length=3,
+        max_length=ADDRESS_OCTETS_MAX,
+        json_schema_extra={"format": "email"},
+        description="An email address. The domain is stored in lower case.",
+    ),
+    AfterValidator(_address),
+]
+DisplayName = Annotated[
+    str, Field(max_length=DISPLAY_NAME_CHARS_MAX), AfterValidator(_display_name)
+]
+Label = Annotated[
+    str,
+    Field(min_length=1, max_length=100, pattern=rf"^[^{_CONTROLS}]*$"),
+    AfterValidator(_nfc),
+]
+Reference = Annotated[
+    str,
+    Field(min_length=1, max_length=255, pattern=rf"^[^{_CONTROLS}]*$"),
+    AfterValidator(_nfc),
+]
+MetadataName = Annotated[str, Field(min_length=1, max_length=64, pattern=rf"^[^{_CONTROLS}]*$")]
+MetadataValue = Annotated[str, Field(max_length=500, pattern=rf"^[^{_CONTROLS}]*$")]
+TemplateName = Annotated[str, Field(pattern=NAME_PATTERN)]
+Locale = Annotated[str, Field(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}$")]
+Timezone = Annotated[
+    str,
+    Field(max_length=64, description="A name of the IANA time zone database.", examples=["UTC"]),
+    AfterValidator(_timezone),
+]
+Time = Annotated[
+    datetime,
+    PlainValidator(_time),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+PriorityWord = Literal["high", "normal", "low"]
+Data = Annotated[
+    dict[str, Any],
+    Field(description="Variables for the template. Names must not begin with a dollar sign."),
+]
+
+
+class Input(BaseModel):
+    """Closed and strict: an unknown field is an error, and a number is no text."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+class MailboxIn(Input):
+    """An address with the name that is shown beside it."""
+
+    email: Address
+    name: DisplayName = ""
+
+
+class RecipientIn(Input):
+    """One who gets the communication, and what is known of them."""
+
+    email: Address
+    name: DisplayName = ""
+    locale: Locale | None = None
+    timezone: Timezone | None = None
+    data: Data = {}
+
+
+class ContentIn(Input):
+    """Content in full. Nothing in it is a template."""
+
+    subject: Annotated[
+        str, Field(min_length=1, max_length=SUBJECT_CHARS_MAX), AfterValidator(_subject)
+    ]
+    html: Annotated[str, Field(min_length=1)] | None = None
+    text: Annotated[str, Field(min_length=1)] | None = None
+
+
+class TrackingIn(Input):
+    """What is tracked; left out, the client's setting counts."""
+
+    opens: bool | None = None
+    clicks: bool | None = None
+
+
+def _headers(value: dict[str, str]) -> dict[str, str]:
+    lowered = [name.lower() for name in value]
+    if len(set(lowered)) != len(lowered):
+        raise PydanticCustomError("header_twice", "a header is given twice")
+    for name, text in value.items():
+        why = _header_value(name, text)
+        if why is not None:
+            raise PydanticCustomError("header_unsafe", "{why}", {"why": why})
+    return value
+
+
+class CommunicationIn(Input):
+    """A request: one communication to each of its recipients."""
+
+    channel: Literal["email"]
+    to: Annotated[list[RecipientIn], Field(min_length=1, max_length=RECIPIENTS_MAX)]
+    template: TemplateName | None = None
+    content: ContentIn | None = None
+    campaign: Label | None = None
+    segment: Label | None = None
+    data: Data = {}
+    priority: PriorityWord = "normal"
+    send_at: Time | None = None
+    expires_at: Time | None = None
+    reference: Reference | None = None
+    metadata: Annotated[dict[MetadataName, MetadataValue], Field(max_length=METADATA_MAX)] = {}
+    tracking: TrackingIn | None = None
+    cc: Annotated[list[MailboxIn], Field(max_length=COPIES_MAX)] = []
+    bcc: Annotated[list[MailboxIn], Field(max_length=COPIES_MAX)] = []
+    reply_to: MailboxIn | None = None
+    headers: Annotated[
+        dict[str, str], Field(max_length=HEADERS_MAX), AfterValidator(_headers)
+    ] = {}
+
+
+class ChangeIn(Input):
+    """What is to change; null takes a time away."""
+
+    send_at: Time | None = None
+    expires_at: Time | None = None
+    priority: PriorityWord | None = None
+
+
+class TemplateIn(Input):
+    """The parts of a new version."""
+
+    channel: Literal["email"] = "email"
+    subject: Annotated[str, Field(min_length=1, max_length=10_000)]
+    html: Annotated[str, Field(min_length=1)] | None = None
+    text: Annotated[str, Field(min_length=1)] | None = None
+
+
+class RenderIn(Input):
+    """Data to try a template with."""
+
+    version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    data: Data = {}
+    recipient: RecipientIn | None = None

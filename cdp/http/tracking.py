@@ -1,0 +1,79 @@
+"""The public endpoints: the pixel and the redirect. They take signed tokens and nothing else."""
+
+from base64 import b64decode
+from collections.abc import Callable
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import Lifespan
+
+from cdp.errors import NotFound, OutcomeUnknown
+from cdp.services.delivery_tracking_service import DeliveryTrackingService
+
+PIXEL: Final = b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
+"""A transparent GIF of one pixel."""
+_HEADERS: Final = {
+    "cache-control": "no-store",
+    "referrer-policy": "no-referrer",
+    "x-robots-tag": "noindex",
+}
+
+
+def build_app(
+    service: DeliveryTrackingService,
+    *,
+    count: Callable[..., None],
+    lifespan: Lifespan[Starlette] | None = None,
+) -> Starlette:
+    """The application behind `/t`.
+
+    Args:
+        service: answers the tokens.
+        count: called with a metric's name and labels.
+        lifespan: starts and stops what records.
+    """
+
+    async def pixel(request: Request) -> Response:
+        if request.method == "GET":
+            service.opened(request.path_params["token"], user_agent=_user_agent(request))
+            count("cdp_engagements", event="OPENED")
+        return Response(PIXEL, media_type="image/gif", headers=_HEADERS)
+
+    async def click(request: Request) -> Response:
+        # A HEAD is a scanner's look: it is answered, and nobody has clicked.
+        token = request.path_params["token"]
+        if request.method == "HEAD":
+            target = await service.target(token)
+        else:
+            target = await service.clicked(token, user_agent=_user_agent(request))
+            count("cdp_engagements", event="CLICKED")
+        return RedirectResponse(target, status_code=302, headers=_HEADERS)
+
+    async def alive(_: Request) -> Response:
+        return PlainTextResponse("ok")
+
+    return Starlette(
+        routes=[
+            Route("/o/{token}.gif", pixel),
+            Route("/c/{token}", click),
+            Route("/healthz", alive),
+        ],
+        exception_handlers={NotFound: _not_found, 404: _not_found, OutcomeUnknown: _later},
+        lifespan=lifespan,
+    )
+
+
+def _user_agent(request: Request) -> str:
+    return request.headers.get("user-agent", "")
+
+
+async def _not_found(_: Request, __: Exception) -> Response:
+    return PlainTextResponse("There is no such link.", status_code=404, headers=_HEADERS)
+
+
+async def _later(_: Request, __: Exception) -> Response:
+    headers = {**_HEADERS, "retry-after": "2"}
+    return PlainTextResponse("Please try again in a moment.", status_code=503, headers=headers)

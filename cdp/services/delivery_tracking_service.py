@@ -1,0 +1,178 @@
+"""The Delivery Tracking Service: turns signed links and pixels into OPENED and CLICKED.
+
+A visitor's answer never waits for MongoDB but for a click's target. What was seen is recorded in
+batches; a repeat within the same message is the same event and is stored once.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from cdp.domain.event import Event, EventName
+from cdp.domain.ids import ClientId, ResultId, unnumbered_event_id
+from cdp.domain.tracking_token import TrackingToken, read
+from cdp.errors import NotFound, OutcomeUnknown
+from cdp.ports.clock import Clock
+from cdp.services.client_config_service import ReadThrough
+from cdp.storage.communication_logs import CommunicationLogs
+from cdp.storage.delivery_results import DeliveryResults
+from cdp.storage.links import Links
+
+log = logging.getLogger(__name__)
+
+WAITING_MAX: Final = 20_000
+GROUP_MAX: Final = 1_000
+FIELD_OF: Final = {EventName.OPENED: "opened_at", EventName.CLICKED: "clicked_at"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engagement:
+    """Something a recipient did, as it waits to be recorded."""
+
+    result_id: ResultId
+    name: EventName
+    at: datetime
+    url: str = ""
+    user_agent: str = ""
+
+
+class DeliveryTrackingService:
+    """Answers tokens and records engagement."""
+
+    def __init__(
+        self,
+        *,
+        logs: CommunicationLogs,
+        results: DeliveryResults,
+        links: Links,
+        key: bytes,
+        clock: Clock,
+        writer: str,
+    ) -> None:
+        self._logs = logs
+        self._results = results
+        self._key = key
+        self._clock = clock
+        self._writer = writer
+        self._targets: ReadThrough[bytes, tuple[ClientId, str]] = ReadThrough(
+            links.across_clients, clock=clock
+        )
+        self._waiting: list[Engagement] = []
+        self._news = asyncio.Event()
+        self.dropped = 0
+        """Engagements that found no room while MongoDB was away."""
+
+    def opened(self, token_text: str, *, user_agent: str = "") -> None:
+        """A pixel was fetched.
+
+        Raises:
+            NotFound: the token is not one of ours; nothing was recorded.
+        """
+        token = self._read(token_text)
+        if token.link_id is not None:
+            raise NotFound
+        self._keep(
+            Engagement(
+                result_id=token.result_id,
+                name=EventName.OPENED,
+                at=self._clock.now(),
+                user_agent=user_agent[:200],
+            )
+        )
+
+    async def clicked(self, token_text: str, *, user_agent: str = "") -> str:
+        """A link was followed: where it leads.
+
+        Raises:
+            NotFound: the token is not one of ours; nothing was recorded.
+        """
+        token = self._read(token_text)
+        url = await self.target(token_text)
+        self._keep(
+            Engagement(
+                result_id=token.result_id,
+                name=EventName.CLICKED,
+                at=self._clock.now(),
+                url=url,
+                user_agent=user_agent[:200],
+            )
+        )
+        return url
+
+    async def target(self, token_text: str) -> str:
+        """Where a link leads, without recording anything.
+
+        Raises:
+            NotFound: the token is not one of ours.
+        """
+        token = self._read(token_text)
+        if token.link_id is None:
+            raise NotFound
+        found = await self._targets.get_many([token.link_id])
+        if token.link_id not in found:
+            raise NotFound
+        return found[token.link_id][1]
+
+    def _read(self, token_text: str) -> TrackingToken:
+        token = read(token_text, key=self._key)
+        if token is None:
+            raise NotFound
+        return token
+
+    def _keep(self, engagement: Engagement) -> None:
+        if len(self._waiting) >= WAITING_MAX:
+            self.dropped += 1
+            return
+        self._waiting.append(engagement)
+        self._news.set()
+
+    async def record_forever(self) -> None:
+        """Record what waits, in groups, until cancelled; then what is left."""
+        try:
+            while True:
+                await self._news.wait()
+                self._news.clear()
+                await self._record_waiting()
+        finally:
+            await self._record_waiting()
+
+    async def _record_waiting(self) -> None:
+        while self._waiting:
+            group, self._waiting = self._waiting[:GROUP_MAX], self._waiting[GROUP_MAX:]
+            try:
+                await self.record(group)
+            except OutcomeUnknown:
+                log.warning("engagement waits for MongoDB", extra={"events": len(group)})
+                self._waiting = (group + self._waiting)[:WAITING_MAX]
+                self._news.set()
+                await asyncio.sleep(1.0)
+                return
+
+    async def record(self, group: Sequence[Engagement]) -> None:
+        """Insert the events of what was attempted at all, then mark the results."""
+        items = await self._results.items_across_clients({e.result_id for e in group})
+        # Content can be looked at before it is sent; nobody has opened that message yet.
+        known = [e for e in group if e.result_id in items and items[e.result_id].attempt > 0]
+        unique = {(e.result_id, e.name, e.url): e for e in reversed(known)}
+        events = [self._event(e, items[e.result_id].client_id) for e in unique.values()]
+        await self._logs.append(events)
+        for name, field in FIELD_OF.items():
+            ids = {e.result_id for e in unique.values() if e.name is name}
+            if ids:
+                await self._results.mark_engaged(field, self._clock.now(), list(ids))
+
+    def _event(self, engagement: Engagement, client_id: ClientId) -> Event:
+        metadata = {"user_agent": engagement.user_agent}
+        if engagement.url:
+            metadata["url"] = engagement.url
+        return Event(
+            id=unnumbered_event_id(engagement.result_id, engagement.name, engagement.url),
+            name=engagement.name,
+            at=engagement.at,
+            client_id=client_id,
+            writer=self._writer,
+            metadata=metadata,
+        )

@@ -1,0 +1,285 @@
+"""The composition root: the one place that knows what is plugged in where.
+
+Each component builds its parts here, from the settings, for the process that it lives in.
+"""
+
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from random import Random
+from typing import Final
+
+from pydantic import SecretStr
+
+from cdp.domain.breaker import Breaker
+from cdp.embedded.state import StateFolder
+from cdp.ports.clock import Clock, SystemClock
+from cdp.ports.handoff import ContentResolver, Handoff
+from cdp.ports.provider import Provider
+from cdp.providers.email.smtp import SmtpProvider
+from cdp.providers.email.smtp_connection import SmtpAccount
+from cdp.rendering.links import decorate
+from cdp.rendering.sandbox import SandboxedRenderer
+from cdp.services.client_config_service import ClientConfigService
+from cdp.services.communication_intake import CommunicationIntake
+from cdp.services.communication_service import CommunicationService
+from cdp.services.delivery_service import DeliveryLimits, DeliveryService
+from cdp.services.delivery_tracking_service import DeliveryTrackingService
+from cdp.services.message_service import MessageService, TrackingUrls
+from cdp.services.partition_service import PartitionAssigner, PartitionHolder, PartitionOwners
+from cdp.services.queueing_service import QueueingService
+from cdp.services.scheduling_service import SchedulingService
+from cdp.settings import Environment, Settings
+from cdp.storage.clients import Clients, Senders
+from cdp.storage.communication_logs import CommunicationLogs
+from cdp.storage.communication_requests import CommunicationRequests, Recipients
+from cdp.storage.communications import Communications
+from cdp.storage.database import Database
+from cdp.storage.delivery_configs import DeliveryConfigs
+from cdp.storage.delivery_results import DeliveryResults
+from cdp.storage.links import Links
+from cdp.storage.partition_leases import PartitionLeases
+from cdp.storage.templates import Templates
+from cdp.telemetry import Telemetry
+
+PREFIX: Final = "CDP_"
+TRACKING_PATH: Final = "/t"
+
+
+class WrongSettings(Exception):
+    """The settings do not fit together; the message is one sentence that says what to do."""
+
+
+def load_settings() -> Settings:
+    """The settings from the environment.
+
+    Raises:
+        WrongSettings: a `CDP_*` variable names no setting, which a misspelt one would do in
+            silence, or a value is wrong.
+    """
+    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
+    unknown = sorted(n for n in os.environ if n.startswith(PREFIX) and n not in known)
+    if unknown:
+        raise WrongSettings(f"There is no setting {unknown[0]}: see docs/reference/settings.md.")
+    settings = Settings()
+    external = settings.mongo_uri is not None
+    if external and None in (settings.mongo_tracking_uri, settings.mongo_migrate_uri):
+        raise WrongSettings(
+            "With CDP_MONGO_URI, set CDP_MONGO_TRACKING_URI and CDP_MONGO_MIGRATE_URI too."
+        )
+    if settings.env is Environment.PRODUCTION and not external:
+        raise WrongSettings("In production set CDP_MONGO_URI: the embedded MongoDB is refused.")
+    return settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """The keys that ids, links and API keys are made with."""
+
+    id_key: bytes
+    tracking_key: bytes
+    key_pepper: bytes
+
+
+class Wiring:
+    """The parts of one process, each made when it is first asked for."""
+
+    def __init__(self, settings: Settings, *, component: str) -> None:
+        self.settings = settings
+        self.component = component
+        self.incarnation = f"{component}:{os.getpid()}:{secrets.token_hex(6)}"
+        """Names this process for ever: no other, and no later one, has the same."""
+        self.clock: Clock = SystemClock()
+        self.telemetry = Telemetry()
+
+    @cached_property
+    def state(self) -> StateFolder:
+        """The folder of the embedded parts."""
+        return StateFolder.open(self.settings.state_dir)
+
+    def mongo_uri(self, user: str, given: SecretStr | None) -> str:
+        """The URI that was given, or the embedded MongoDB's for this user."""
+        if given is not None:
+            return given.get_secret_value()
+        return self.state.mongo_uri(user, self.settings.mongo_port)
+
+    @cached_property
+    def database(self) -> Database:
+        """MongoDB, as the user that the component may be."""
+        settings = self.settings
+        if self.component == "delivery-tracking":
+            uri = self.mongo_uri("tracking", settings.mongo_tracking_uri)
+        elif self.component == "migrate":
+            uri = self.mongo_uri("migrate", settings.mongo_migrate_uri)
+        else:
+            uri = self.mongo_uri("platform", settings.mongo_uri)
+        return Database(uri, component=self.component)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """The keys, from the settings or the state folder."""
+        settings = self.settings
+
+        def key(given: SecretStr | None, embedded: Callable[[], bytes]) -> bytes:
+            return bytes.fromhex(given.get_secret_value()) if given else embedded()
+
+        return Keys(
+            id_key=key(settings.id_key, lambda: self.state.credentials.id_key),
+            tracking_key=key(settings.tracking_key, lambda: self.state.credentials.tracking_key),
+            key_pepper=key(settings.key_pepper, lambda: self.state.credentials.key_pepper),
+        )
+
+    @cached_property
+    def results(self) -> DeliveryResults:
+        """`delivery_results`."""
+        return DeliveryResults(self.database)
+
+    @cached_property
+    def logs(self) -> CommunicationLogs:
+        """`communication_logs`."""
+        return CommunicationLogs(self.database)
+
+    @cached_property
+    def communications(self) -> CommunicationService:
+        """The Communication Service."""
+        return CommunicationService(
+            logs=self.logs,
+            results=self.results,
+            communications=Communications(self.database),
+            clock=self.clock,
+            writer=self.incarnation,
+            telemetry=self.telemetry,
+        )
+
+    @cached_property
+    def intake(self) -> CommunicationIntake:
+        """The Communication Service's front door."""
+        return CommunicationIntake(
+            requests=CommunicationRequests(self.database),
+            recipients=Recipients(self.database),
+            logs=self.logs,
+            results=self.results,
+            clock=self.clock,
+            writer=self.incarnation,
+            partitions=self.settings.partitions,
+            id_key=self.keys.id_key,
+        )
+
+    @cached_property
+    def config(self) -> ClientConfigService:
+        """The Client Config Service."""
+        return ClientConfigService(
+            clients=Clients(self.database),
+            senders=Senders(self.database),
+            templates=Templates(self.database),
+            delivery_configs=DeliveryConfigs(self.database),
+            clock=self.clock,
+        )
+
+    def message_service(self) -> MessageService:
+        """The Message Service."""
+        return MessageService(
+            communications=self.communications,
+            config=self.config,
+            requests=CommunicationRequests(self.database),
+            recipients=Recipients(self.database),
+            links=Links(self.database),
+            renderer=SandboxedRenderer(children=self.settings.render_children),
+            decorate=lambda html, track, pixel: decorate(html, track_url=track, pixel_url=pixel),
+            tracking=TrackingUrls(base=self.tracking_base, key=self.keys.tracking_key),
+            clock=self.clock,
+        )
+
+    @property
+    def tracking_base(self) -> str:
+        """The base of tracked URLs."""
+        own = f"http://{self.settings.http_host}:{self.settings.http_port}"
+        return (self.settings.public_url or own).rstrip("/") + TRACKING_PATH
+
+    def queueing_service(self, *, resolver: ContentResolver, handoff: Handoff) -> QueueingService:
+        """The Queueing Service."""
+        return QueueingService(
+            communications=self.communications,
+            config=self.config,
+            resolver=resolver,
+            handoff=handoff,
+            clock=self.clock,
+            draw=Random(secrets.randbits(64)).random,  # noqa: S311 - jitter is no secret
+        )
+
+    def scheduling_service(self) -> SchedulingService:
+        """The scheduling half of the Queueing Service."""
+        return SchedulingService(results=self.results, clock=self.clock)
+
+    def partition_assigner(self) -> PartitionAssigner:
+        """The Supervisor's side of the leases."""
+        return PartitionAssigner(
+            leases=PartitionLeases(self.database), partitions=self.settings.partitions
+        )
+
+    def partition_owners(self) -> PartitionOwners:
+        """Which shard to tell of an item."""
+        return PartitionOwners(leases=PartitionLeases(self.database), clock=self.clock)
+
+    def partition_holder(self, shard: str) -> PartitionHolder:
+        """A shard's side of the leases."""
+        return PartitionHolder(
+            leases=PartitionLeases(self.database),
+            shard=shard,
+            incarnation=self.incarnation,
+            ttl_s=self.settings.shard_lease_s,
+            clock=self.clock,
+        )
+
+    def delivery_service(self, *, worker: str) -> DeliveryService:
+        """The Delivery Service for email."""
+        return DeliveryService(
+            communications=self.communications,
+            contents=Communications(self.database),
+            results=self.results,
+            provider=self.email_provider(),
+            breaker=Breaker(),
+            limits=DeliveryLimits(lease_s=self.settings.attempt_lease_s),
+            message_id_domain=self.settings.message_id_domain,
+            clock=self.clock,
+            worker=worker,
+        )
+
+    def email_provider(self) -> Provider:
+        """The SMTP server of the settings, or the embedded mailbox."""
+        settings = self.settings
+        if settings.smtp_host is None:
+            account = SmtpAccount(
+                host="127.0.0.1",
+                port=settings.mailbox_smtp_port,
+                security="none",
+                connections_max=settings.smtp_connections,
+            )
+        else:
+            password = settings.smtp_password
+            account = SmtpAccount(
+                host=settings.smtp_host,
+                port=settings.smtp_port,
+                security=settings.smtp_security,
+                username=settings.smtp_username,
+                password=password.get_secret_value() if password else None,
+                connections_max=settings.smtp_connections,
+            )
+        return SmtpProvider(account)
+
+    def delivery_tracking_service(self) -> DeliveryTrackingService:
+        """The Delivery Tracking Service."""
+        return DeliveryTrackingService(
+            logs=self.logs,
+            results=self.results,
+            links=Links(self.database),
+            key=self.keys.tracking_key,
+            clock=self.clock,
+            writer=self.incarnation,
+        )
+
+    async def close(self) -> None:
+        """Close what was opened."""
+        await self.database.close()

@@ -1,0 +1,65 @@
+"""What all components share: loops that survive errors, and a heartbeat to the Supervisor."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from cdp.wiring import Wiring, load_settings
+from deployments.handles import SUPERVISOR, tell
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S: Final = 1.0
+ERROR_PAUSE_S: Final = 1.0
+
+
+class Component:
+    """One process of the platform."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        self.kind = kind
+        self.name = name
+        self.wiring = Wiring(load_settings(), component=kind)
+        self._loops: set[asyncio.Task[None]] = set()
+
+    def loop(self, name: str, step: Callable[[], Awaitable[float]]) -> None:
+        """Run `step` for ever; it returns the seconds to wait until its next run."""
+        task = asyncio.create_task(self._forever(name, step), name=name)
+        self._loops.add(task)
+        task.add_done_callback(self._loops.discard)
+
+    async def _forever(self, name: str, step: Callable[[], Awaitable[float]]) -> None:
+        while True:
+            try:
+                pause_s = await step()
+            except Exception:
+                # The top of a loop: whatever it was, the next round starts from MongoDB.
+                log.exception("loop failed", extra={"loop": name, "component": self.name})
+                self.wiring.telemetry.count("cdp_loop_errors", loop=name)
+                pause_s = ERROR_PAUSE_S
+            await asyncio.sleep(pause_s)
+
+    def heartbeat(self, facts: Callable[[], dict[str, Any]]) -> None:
+        """Tell the Supervisor each second how it goes, with the metrics."""
+
+        async def beat() -> float:
+            report = {
+                "name": self.name,
+                "kind": self.kind,
+                "incarnation": self.wiring.incarnation,
+                "pid": os.getpid(),
+                "samples": self.wiring.telemetry.snapshot(),
+                **facts(),
+            }
+            tell(SUPERVISOR, "heartbeat", report)
+            return HEARTBEAT_S
+
+        self.loop("heartbeat", beat)
+
+    async def stop_loops(self) -> None:
+        """End all loops."""
+        for task in list(self._loops):
+            task.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)

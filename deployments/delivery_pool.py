@@ -1,0 +1,93 @@
+"""DeliveryPool and its DeliveryWorkers: the actors of one channel.
+
+The pool keeps the roster and the number of workers of each lane. It is off the data path: a
+shard asks it for the roster once a second and hands its batches straight to a worker.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import ray
+
+from cdp.domain.delivery_result import LANES, WorkItem
+from cdp.ports.handoff import Report, WorkerLost
+from deployments.component import Component
+from deployments.handles import ask, find, start, worker_name
+
+KEEP_S: Final = 1.0
+DRAIN_S: Final = 30.0
+
+
+class DeliveryWorker:
+    """Claims, sends and records. What it held when it died is unknown until its lease ends."""
+
+    def __init__(self, name: str) -> None:
+        self._component = Component("delivery-worker", name)
+        self._service = self._component.wiring.delivery_service(worker=name)
+        self._component.heartbeat(self._facts)
+
+    async def deliver(self, items: list[WorkItem]) -> list[Report]:
+        """See `DeliveryService.deliver`."""
+        return await self._service.deliver(items)
+
+    def _facts(self) -> dict[str, Any]:
+        state = self._service.breaker_state
+        self._component.wiring.telemetry.set("cdp_breaker_open", state != "closed")
+        return {"breaker": state, "delivered": self._service.delivered}
+
+    async def ping(self) -> str:
+        """A sign of life."""
+        return self._component.wiring.incarnation
+
+    async def drain(self) -> None:
+        """End in peace: wait until all that is under way has been recorded."""
+        await self._service.close()
+
+
+class DeliveryPool:
+    """The roster of a channel's workers, kept at the size that the Supervisor wants."""
+
+    def __init__(self, name: str, channel: str) -> None:
+        self._component = Component("delivery-pool", name)
+        self._channel = channel
+        least = self._component.wiring.settings.workers_min
+        self._wanted = dict.fromkeys(LANES, least)
+        self._roster: dict[str, list[str]] = {}
+        self._component.loop("keep", self._keep)
+        self._component.heartbeat(self._facts)
+
+    async def roster(self) -> dict[str, list[str]]:
+        """The workers of each lane that take work."""
+        return self._roster
+
+    async def resize(self, wanted: Mapping[str, int]) -> None:
+        """How many workers each lane is to have; in force at the next round."""
+        self._wanted |= wanted
+
+    async def _keep(self) -> float:
+        """Start what is missing; let go, in peace, what is too many."""
+        for lane, count in self._wanted.items():
+            names = [worker_name(self._channel, lane, index) for index in range(count)]
+            for name in names:
+                if find(name) is None:
+                    start(DeliveryWorker, name, name)
+            self._roster[lane] = names
+            await self._let_go(worker_name(self._channel, lane, count))
+        return KEEP_S
+
+    async def _let_go(self, name: str) -> None:
+        worker = find(name)
+        if worker is None:
+            return
+        try:
+            await ask(name, "drain", within_s=DRAIN_S)
+        except WorkerLost:
+            self._component.wiring.telemetry.count("cdp_loop_errors", loop="drain")
+        ray.kill(worker)
+
+    def _facts(self) -> dict[str, Any]:
+        return {"roster": {lane: len(names) for lane, names in self._roster.items()}}
+
+    async def ping(self) -> str:
+        """A sign of life."""
+        return self._component.wiring.incarnation

@@ -1,0 +1,219 @@
+"""QueueShard: an actor that owns some partitions of the queue. Request Queues + Queueing Service.
+
+Loops, timers and Ray calls only: what to do is decided in `QueueingService` and `ShardState`.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final
+
+from cdp.domain.delivery_result import LANE_HIGH, LANES, WorkItem
+from cdp.domain.ids import ClientId
+from cdp.domain.shard_state import LEVELS, ShardState
+from cdp.errors import OutcomeUnknown
+from cdp.services.queueing_service import Decided
+from deployments.component import Component
+from deployments.handles import SCHEDULER, RayContentResolver, RayHandoff, tell
+
+POLL_S: Final = 1.0
+IDLE_POLL_S: Final = 5.0
+RESCAN_S: Final = 30.0
+COUNT_S: Final = 60.0
+PREPARING_MAX: Final = 2
+DELIVERING_MAX: Final = 8
+PARK_S: Final = 2.0
+LINGER_S: Final = {LANE_HIGH: 0.0}
+LINGER_DEFAULT_S: Final = 0.04
+"""Bulk waits this long for company: a larger batch costs less for each."""
+
+
+class QueueShard:
+    """Pulls, decides and hands over. Killed at any line it loses only time."""
+
+    def __init__(self, name: str) -> None:
+        self._component = Component("queue-shard", name)
+        wiring = self._component.wiring
+        self._clock = wiring.clock
+        self._state = ShardState()
+        self._holder = wiring.partition_holder(name)
+        self._queueing = wiring.queueing_service(
+            resolver=RayContentResolver(), handoff=RayHandoff()
+        )
+        self._results = wiring.results
+        self._work = {lane: asyncio.Event() for lane in LANES}
+        self._delivering = {lane: asyncio.Semaphore(DELIVERING_MAX) for lane in LANES}
+        self._open: Counter[ClientId] = Counter()
+        self._final = 0
+        self._urgent_at = float("-inf")
+        self._next_rescan = 0.0
+        self._next_count = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._component.loop("lease", self._renew)
+        self._component.loop("poll", self._poll)
+        self._component.loop("count", self._count)
+        for lane in LANES:
+            for _ in range(PREPARING_MAX):
+                self._component.loop(f"lane-{lane}", partial(self._serve, lane))
+        self._component.heartbeat(self._facts)
+
+    async def enqueue(self, items: list[WorkItem]) -> None:
+        """A hint: these are new or due."""
+        for item in items:
+            if item.seq == 1:
+                self._open[item.client_id] += 1
+        taken = self._state.offer(items)
+        self._component.wiring.telemetry.count("cdp_hints", taken, taken="yes")
+        self._component.wiring.telemetry.count("cdp_hints", len(items) - taken, taken="no")
+        self._wake(item.lane for item in items)
+
+    def _wake(self, lanes: Iterable[str]) -> None:
+        for lane in set(lanes):
+            self._work[lane].set()
+            if lane == LANE_HIGH:
+                self._urgent_at = self._clock.monotonic()
+
+    async def _renew(self) -> float:
+        try:
+            held = await self._holder.renew()
+        except OutcomeUnknown:
+            held = self._holder.epochs()
+        lost = self._state.partitions - held.keys()
+        if lost:
+            self._component.wiring.telemetry.count("cdp_leases_lost", len(lost))
+        if held.keys() - self._state.partitions:
+            self._next_count = self._next_rescan = 0.0
+        self._state.own(held.keys())
+        return self._component.wiring.settings.shard_lease_s / 3
+
+    async def _poll(self) -> float:
+        """Pull what is due and not known: the hints that were lost, retries, lapsed leases."""
+        now = self._clock.monotonic()
+        if now >= self._next_rescan:
+            self._next_rescan = now + RESCAN_S
+            self._state.rescan()
+        self._wake_if(self._state.unpark(self._clock.now()))
+        partitions = sorted(self._state.partitions)
+        if partitions:
+            until = self._clock.now()
+            for lane, priority in LEVELS:
+                clients = await self._results.active_clients_across_clients(
+                    partitions=partitions, lane=lane, priority=priority, until=until
+                )
+                self._state.is_active((lane, priority), clients)
+            await self._pull(partitions)
+        urgent = now - self._urgent_at < 60.0
+        busy = self._state.held()["known"] > 0
+        return POLL_S if urgent or busy else IDLE_POLL_S
+
+    async def _pull(self, partitions: Sequence[Any]) -> None:
+        for pull in self._state.pulls():
+            until = self._clock.now()
+            items = await self._results.due_across_clients(
+                partitions=partitions,
+                lane=pull.level[0],
+                priority=pull.level[1],
+                client_id=pull.client_id,
+                after=pull.after,
+                until=until,
+                limit=pull.limit,
+            )
+            self._wake_if(self._state.pulled(pull, items, until))
+
+    def _wake_if(self, taken: int) -> None:
+        if taken:
+            self._wake(lane for lane in LANES if self._state.waiting(lane))
+
+    async def _serve(self, lane: str) -> float:
+        """Take one batch of a lane, decide on it, and send what is ready on its way."""
+        await self._work[lane].wait()
+        epochs = self._holder.epochs()
+        if not epochs:
+            return 0.2
+        limit = self._component.wiring.settings.batch_max
+        if self._state.waiting(lane) < limit:
+            await asyncio.sleep(LINGER_S.get(lane, LINGER_DEFAULT_S))
+        items = self._state.take(lane, limit)
+        if not items:
+            self._work[lane].clear()
+            return 0.0
+        try:
+            queued, decided = await self._queueing.prepare(items, epochs=epochs)
+        except BaseException:
+            # Not decided: MongoDB still has them, and the next poll finds them.
+            self._state.settle(item.result_id for item in items)
+            raise
+        self._finish(decided)
+        if queued:
+            await self._delivering[lane].acquire()
+            task = asyncio.create_task(self._deliver(lane, queued))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return PARK_S if decided.parked and not queued else 0.0
+
+    async def _deliver(self, lane: str, items: Sequence[WorkItem]) -> None:
+        try:
+            decided = await self._queueing.deliver(items)
+            self._finish(decided)
+            if len(decided.parked) == len(items):
+                # The provider is in trouble: what is not claimed yet waits where it is.
+                await asyncio.sleep(PARK_S)
+        except OutcomeUnknown:
+            self._state.settle(item.result_id for item in items)
+        finally:
+            self._delivering[lane].release()
+
+    def _finish(self, decided: Decided) -> None:
+        for item in decided.settled:
+            if item.is_final:
+                self._final += 1
+                self._open[item.client_id] -= 1
+        self._state.settle(item.result_id for item in decided.settled)
+        self._state.park(decided.parked, self._clock.now() + timedelta(seconds=PARK_S))
+        self._state.settle(item.result_id for item in decided.again)
+        self._wake_if(self._state.offer(decided.again))
+        if decided.scheduled:
+            tell(SCHEDULER, "note", decided.scheduled)
+
+    async def _count(self) -> float:
+        """Set the counters right from the index; in between they are kept by what happens."""
+        partitions = sorted(self._state.partitions)
+        now = self._clock.monotonic()
+        if partitions and now >= self._next_count:
+            self._next_count = now + COUNT_S
+            self._open = Counter(await self._results.unfinished_across_clients(partitions))
+        return 1.0
+
+    def _facts(self) -> dict[str, Any]:
+        telemetry = self._component.wiring.telemetry
+        for kind, count in self._state.held().items():
+            telemetry.set("cdp_buffered", count, kind=kind)
+        oldest = {lane: self._age_s(lane) for lane in LANES}
+        for lane, age_s in oldest.items():
+            telemetry.set("cdp_oldest_due_seconds", age_s, lane=lane)
+        backlog = {client: count for client, count in self._open.items() if count > 0}
+        telemetry.set("cdp_backlog", sum(backlog.values()))
+        return {
+            "backlog": backlog,
+            "waiting": {lane: self._state.waiting(lane) for lane in LANES},
+            "oldest_s": oldest,
+            "partitions": len(self._state.partitions),
+            "final": self._final,
+        }
+
+    def _age_s(self, lane: str) -> float:
+        due_at = self._state.oldest_due(lane)
+        return max(0.0, (self._clock.now() - due_at).total_seconds()) if due_at else 0.0
+
+    async def ping(self) -> str:
+        """A sign of life."""
+        return self._component.wiring.incarnation
+
+    async def drain(self) -> None:
+        """End in peace: claim nothing more, wait for what is under way, give the leases back."""
+        await self._component.stop_loops()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._holder.give_back()

@@ -1,0 +1,56 @@
+"""The orderly stop of a local cluster: intake first, then the shards, then the workers (rule O3).
+
+Run as a process of its own by `LocalCluster.down`, which gives up on it after a while.
+"""
+
+import contextlib
+
+import ray
+from ray import serve
+from ray.exceptions import RayError
+
+from cdp.domain.delivery_result import LANES
+from cdp.settings import Settings
+from deployments.handles import SUPERVISOR, find, shard_name, worker_name
+from deployments.local_cluster import LocalCluster
+
+DRAIN_S = 20.0
+
+
+def main() -> None:
+    """Stop the cluster of the state folder that the environment names."""
+    settings = Settings()
+    LocalCluster(settings).connect()
+    # The Supervisor first, or it would start again what is ended.
+    _kill([SUPERVISOR])
+    with contextlib.suppress(RayError, TimeoutError):
+        serve.delete("delivery-tracking", _blocking=False)
+    _drain([shard_name(index) for index in range(settings.shards_max)])
+    _drain(
+        [
+            worker_name("email", lane, index)
+            for lane in LANES
+            for index in range(settings.workers_max)
+        ]
+    )
+    with contextlib.suppress(RayError, TimeoutError):
+        serve.shutdown()
+    ray.shutdown()
+
+
+def _drain(names: list[str]) -> None:
+    actors = [actor for name in names if (actor := find(name)) is not None]
+    calls = [actor.drain.remote() for actor in actors]
+    with contextlib.suppress(RayError):
+        ray.wait(calls, num_returns=len(calls), timeout=DRAIN_S)
+
+
+def _kill(names: list[str]) -> None:
+    for name in names:
+        actor = find(name)
+        if actor is not None:
+            ray.kill(actor)
+
+
+if __name__ == "__main__":
+    main()

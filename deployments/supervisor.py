@@ -1,0 +1,204 @@
+"""Supervisor: the actor that keeps all others alive and sized, and knows how they are.
+
+It holds nothing that matters: killed and restarted it finds the actors by their names and hears
+of their state within a second.
+"""
+
+import time
+from collections import Counter
+from typing import Any, Final
+
+import ray
+
+from cdp.domain.delivery_result import LANE_HIGH, LANES
+from cdp.domain.ids import ClientId
+from cdp.domain.scaling import Load, ScaleBounds, needed, target
+from cdp.telemetry import Merged
+from deployments.component import Component
+from deployments.delivery_pool import DeliveryPool
+from deployments.handles import SCHEDULER, find, pool_name, shard_name, start, tell
+from deployments.queue_shard import QueueShard
+from deployments.scheduler import Scheduler
+
+KEEP_S: Final = 1.0
+SILENT_S: Final = 5.0
+"""After this without a heartbeat a component counts as down."""
+BURIED_S: Final = 30.0
+CHANNELS: Final = ("email",)
+RATE_OVER_S: Final = 10.0
+
+
+class Supervisor:
+    """Assigns, restarts, sizes and reports."""
+
+    def __init__(self) -> None:
+        self._component = Component("supervisor", "supervisor")
+        settings = self._component.wiring.settings
+        self._assigner = self._component.wiring.partition_assigner()
+        self._merged = Merged()
+        self._reports: dict[str, dict[str, Any]] = {}
+        self._rates = _Rates()
+        self._shards = settings.shards_min
+        self._workers = dict.fromkeys(LANES, settings.workers_min)
+        self._calm_since: dict[str, float] = {}
+        self._shard_bounds = ScaleBounds(
+            least=settings.shards_min, most=settings.shards_max, drain_s=settings.drain_s
+        )
+        self._worker_bounds = ScaleBounds(
+            least=settings.workers_min, most=settings.workers_max, drain_s=settings.drain_s
+        )
+        self._component.loop("keep", self._keep)
+        self._component.heartbeat(dict)
+
+    async def heartbeat(self, report: dict[str, Any]) -> None:
+        """A component tells how it is."""
+        known = self._reports.get(report["name"])
+        if known is not None and known["incarnation"] != report["incarnation"]:
+            self._merged.bury(known["incarnation"])
+        self._merged.take(report["incarnation"], report.pop("samples"))
+        self._reports[report["name"]] = report | {"heard": time.monotonic()}
+        if "delivered" in report:
+            self._rates.note(report["name"], report["delivered"])
+
+    async def _keep(self) -> float:
+        self._forget_the_dead()
+        self._resize()
+        names = [shard_name(index) for index in range(self._shards)]
+        for name in names:
+            if find(name) is None:
+                start(QueueShard, name, name)
+        if find(SCHEDULER) is None:
+            start(Scheduler, SCHEDULER, SCHEDULER)
+        for channel in CHANNELS:
+            pool = pool_name(channel)
+            if find(pool) is None:
+                start(DeliveryPool, pool, pool, channel)
+            tell(pool, "resize", self._workers)
+        await self._assigner.assign(names)
+        self._let_go_of_shards()
+        self._count_actors()
+        return KEEP_S
+
+    def _resize(self) -> None:
+        """Choose how many shards and workers there are to be, from backlog and rate."""
+        shards = [r for r in self._reports.values() if r["kind"] == "queue-shard"]
+        backlog = sum(sum(r["backlog"].values()) for r in shards)
+        urgent = sum(r["waiting"][LANE_HIGH] for r in shards)
+        rate = self._rates.per_worker()
+        self._shards = self._sized("shards", self._shards, backlog, rate, self._shard_bounds)
+        for lane in LANES:
+            waiting = urgent if lane == LANE_HIGH else backlog - urgent
+            self._workers[lane] = self._sized(
+                lane, self._workers[lane], waiting, rate, self._worker_bounds
+            )
+
+    def _sized(
+        self, what: str, running: int, backlog: int, rate: float, bounds: ScaleBounds
+    ) -> int:
+        now = time.monotonic()
+        load = Load(running=running, backlog=max(0, backlog), rate_each_per_s=rate)
+        if needed(load, bounds) >= running:
+            self._calm_since.pop(what, None)
+            calm_s = 0.0
+        else:
+            calm_s = now - self._calm_since.setdefault(what, now)
+        sized = target(
+            Load(running=running, backlog=load.backlog, rate_each_per_s=rate, calm_s=calm_s),
+            bounds,
+        )
+        if sized < running:
+            self._calm_since[what] = now
+        return sized
+
+    def _let_go_of_shards(self) -> None:
+        """A shard that is no longer assigned anything gives back, then ends."""
+        surplus = shard_name(self._shards)
+        shard = find(surplus)
+        if shard is None:
+            return
+        report = self._reports.get(surplus)
+        if report is not None and report["partitions"] == 0:
+            ray.kill(shard)
+            self._reports.pop(surplus, None)
+            self._merged.bury(report["incarnation"])
+
+    def _forget_the_dead(self) -> None:
+        now = time.monotonic()
+        for name, report in list(self._reports.items()):
+            if now - report["heard"] > BURIED_S:
+                self._merged.bury(report["incarnation"])
+                del self._reports[name]
+                self._rates.forget(name)
+
+    def _count_actors(self) -> None:
+        counts = Counter(report["kind"] for report in self._reports.values())
+        for kind, count in counts.items():
+            self._component.wiring.telemetry.set("cdp_actors", count, kind=kind)
+
+    async def backlog(self) -> tuple[int, dict[ClientId, int]]:
+        """Unfinished results in all and by client, as the shards count them."""
+        by_client: Counter[ClientId] = Counter()
+        for report in self._reports.values():
+            by_client.update(report.get("backlog", {}))
+        return sum(by_client.values()), dict(by_client)
+
+    async def metrics(self) -> bytes:
+        """The whole platform's metrics in Prometheus' text format."""
+        return self._merged.text()
+
+    async def status(self) -> dict[str, Any]:
+        """How the platform is, for `cdp status`."""
+        now = time.monotonic()
+        backlog, by_client = await self.backlog()
+        components = [
+            {key: value for key, value in report.items() if key not in ("heard", "backlog")}
+            | {"silent_s": now - report["heard"], "up": now - report["heard"] < SILENT_S}
+            for report in self._reports.values()
+        ]
+        oldest = {
+            lane: max((r.get("oldest_s", {}).get(lane, 0.0) for r in components), default=0.0)
+            for lane in LANES
+        }
+        return {
+            "components": sorted(components, key=lambda report: str(report["name"])),
+            "backlog": backlog,
+            "clients_with_backlog": len(by_client),
+            "oldest_s": oldest,
+            "delivered_per_s": self._rates.total(),
+            "workers": dict(self._workers),
+            "shards": self._shards,
+        }
+
+    async def ping(self) -> str:
+        """A sign of life."""
+        return self._component.wiring.incarnation
+
+
+class _Rates:
+    """Deliveries a second over the last seconds, by worker, from their counters."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, list[tuple[float, int]]] = {}
+
+    def note(self, worker: str, delivered: int) -> None:
+        now = time.monotonic()
+        seen = self._seen.setdefault(worker, [])
+        if seen and delivered < seen[-1][1]:
+            seen.clear()
+        seen.append((now, delivered))
+        while seen[0][0] < now - RATE_OVER_S:
+            seen.pop(0)
+
+    def forget(self, worker: str) -> None:
+        self._seen.pop(worker, None)
+
+    def total(self) -> float:
+        return sum(_rate(seen) for seen in self._seen.values())
+
+    def per_worker(self) -> float:
+        return max((_rate(seen) for seen in self._seen.values()), default=0.0)
+
+
+def _rate(seen: list[tuple[float, int]]) -> float:
+    (start, before), (end, after) = seen[0], seen[-1]
+    return (after - before) / (end - start) if end > start else 0.0
