@@ -5,16 +5,19 @@ Each component builds its parts here, from the settings, for the process that it
 
 import os
 import secrets
-from collections.abc import Callable
+import shutil
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from pydantic import SecretStr
 
 from cdp.domain.breaker import Breaker
+from cdp.domain.delivery_result import WorkItem
 from cdp.embedded.state import StateFolder
+from cdp.http.call import ApiServices
 from cdp.ports.clock import Clock, SystemClock
 from cdp.ports.handoff import ContentResolver, Handoff
 from cdp.ports.provider import Provider
@@ -22,8 +25,12 @@ from cdp.providers.email.smtp import SmtpProvider
 from cdp.providers.email.smtp_connection import SmtpAccount
 from cdp.rendering.links import decorate
 from cdp.rendering.sandbox import SandboxedRenderer
+from cdp.services.access_service import AccessService
+from cdp.services.backlog import Backlog, DiskSpace
+from cdp.services.batch_intake import BatchIntake
 from cdp.services.client_config_service import ClientConfigService
-from cdp.services.communication_intake import CommunicationIntake
+from cdp.services.communication_intake import CommunicationIntake, GroupCommit
+from cdp.services.communication_reading import CommunicationReading
 from cdp.services.communication_service import CommunicationService
 from cdp.services.delivery_service import DeliveryLimits, DeliveryService
 from cdp.services.delivery_tracking_service import DeliveryTrackingService
@@ -31,8 +38,10 @@ from cdp.services.message_service import MessageService, TrackingUrls
 from cdp.services.partition_service import PartitionAssigner, PartitionHolder, PartitionOwners
 from cdp.services.queueing_service import QueueingService
 from cdp.services.scheduling_service import SchedulingService
+from cdp.services.template_service import TemplateEngine, TemplateService
 from cdp.settings import Environment, Settings
-from cdp.storage.clients import Clients, Senders
+from cdp.storage.batches import Batches
+from cdp.storage.clients import ApiKeys, Clients, Senders
 from cdp.storage.communication_logs import CommunicationLogs
 from cdp.storage.communication_requests import CommunicationRequests, Recipients
 from cdp.storage.communications import Communications
@@ -40,6 +49,7 @@ from cdp.storage.database import Database
 from cdp.storage.delivery_configs import DeliveryConfigs
 from cdp.storage.delivery_results import DeliveryResults
 from cdp.storage.links import Links
+from cdp.storage.migrations import migrate
 from cdp.storage.partition_leases import PartitionLeases
 from cdp.storage.templates import Templates
 from cdp.telemetry import Telemetry
@@ -198,6 +208,76 @@ class Wiring:
         own = f"http://{self.settings.http_host}:{self.settings.http_port}"
         return (self.settings.public_url or own).rstrip("/") + TRACKING_PATH
 
+    def access_service(self) -> AccessService:
+        """Clients and API keys."""
+        return AccessService(
+            clients=Clients(self.database),
+            keys=ApiKeys(self.database),
+            senders=Senders(self.database),
+            pepper=self.keys.key_pepper,
+            clock=self.clock,
+            random_bytes=secrets.token_bytes,
+        )
+
+    def backlog(self) -> Backlog:
+        """The limits on unfinished work; with the embedded MongoDB, on its disk as well."""
+        embedded = self.settings.mongo_uri is None
+        return Backlog(
+            client_max=self.settings.backlog_client_max,
+            platform_max=self.settings.backlog_max,
+            free_disk=self._free_disk if embedded else None,
+            clock=self.clock,
+        )
+
+    def _free_disk(self) -> DiskSpace:
+        usage = shutil.disk_usage(self.state.root)
+        return DiskSpace(free_bytes=usage.free, total_bytes=usage.total)
+
+    def api_services(
+        self,
+        *,
+        engine: TemplateEngine,
+        backlog: Backlog,
+        hint: Callable[[Sequence[WorkItem]], None],
+        metrics_text: Callable[[], Awaitable[bytes]],
+        ready: Callable[[], Awaitable[Mapping[str, Any]]],
+    ) -> ApiServices:
+        """All that the Client API Service asks."""
+        return ApiServices(
+            access=self.access_service(),
+            config=self.config,
+            commit=GroupCommit(self.intake.accept),
+            batches=BatchIntake(
+                batches=Batches(self.database),
+                intake=self.intake,
+                clock=self.clock,
+                random_bytes=secrets.token_bytes,
+            ),
+            communications=self.communications,
+            reading=CommunicationReading(
+                requests=CommunicationRequests(self.database),
+                recipients=Recipients(self.database),
+                results=self.results,
+                batches=Batches(self.database),
+                id_key=self.keys.id_key,
+            ),
+            templates=TemplateService(
+                templates=Templates(self.database),
+                engine=engine,
+                clock=self.clock,
+                random_bytes=secrets.token_bytes,
+            ),
+            backlog=backlog,
+            clock=self.clock,
+            random_bytes=secrets.token_bytes,
+            id_key=self.keys.id_key,
+            cursor_key=self.keys.key_pepper,
+            hint=hint,
+            metrics=self.telemetry,
+            metrics_text=metrics_text,
+            ready=ready,
+        )
+
     def queueing_service(self, *, resolver: ContentResolver, handoff: Handoff) -> QueueingService:
         """The Queueing Service."""
         return QueueingService(
@@ -279,6 +359,10 @@ class Wiring:
             clock=self.clock,
             writer=self.incarnation,
         )
+
+    async def migrate(self) -> list[int]:
+        """Bring collections and indexes up to date; the numbers of what was applied."""
+        return await migrate(self.database)
 
     async def close(self) -> None:
         """Close what was opened."""

@@ -5,6 +5,7 @@ left after the orderly stop, an orphaned HAProxy too, is found by it and ended b
 stop` is not used: it ends every Ray process of the machine, also those of others.
 """
 
+import asyncio
 import logging
 import os
 import shutil
@@ -30,10 +31,11 @@ from cdp.embedded.keeper import (
 from cdp.embedded.processes import end_all, free_port, processes_of, require_free_port
 from cdp.embedded.state import StateFolder
 from cdp.settings import Environment, Settings
+from cdp.wiring import Wiring
 
 SERVE_CONFIG: Final = Path(__file__).parent.parent / "serve_config.yaml"
 RAY_START_S: Final = 90.0
-APPS_S: Final = 120.0
+APPS_S: Final = 60.0
 STOP_S: Final = 15.0
 
 Say = Callable[[str], None]
@@ -136,13 +138,14 @@ class LocalCluster:
             require_free_port(port, what=what, variable=variable)
 
     def migrate(self) -> None:
-        """Bring collections and indexes up to date, in a process of its own."""
-        command = [sys.executable, "-m", "cdp.cli.main", "migrate"]
-        done = subprocess.run(  # noqa: S603
-            command, env=self.environment(), capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            raise EmbeddedError(f"The database could not be prepared: {done.stderr.strip()[-500:]}")
+        """Bring collections and indexes up to date."""
+
+        async def work() -> None:
+            wiring = Wiring(self.settings, component="migrate")
+            await wiring.migrate()
+            await wiring.close()
+
+        asyncio.run(work())
 
     def environment(self) -> dict[str, str]:
         """What our processes get: the caller's environment, the settings and Ray's switches."""

@@ -64,7 +64,14 @@ class _Gunzip:
 class Body:
     """One request's body."""
 
-    def __init__(self, headers: Mapping[bytes, bytes], receive: Receive, *, limit: int) -> None:
+    def __init__(
+        self,
+        headers: Mapping[bytes, bytes],
+        receive: Receive,
+        *,
+        limit: int,
+        within_s: float = BODY_S_MAX,
+    ) -> None:
         """Look at the headers already.
 
         Raises:
@@ -73,7 +80,7 @@ class Body:
         """
         self._receive = receive
         self._limit = limit
-        self._left_s = BODY_S_MAX
+        self._left_s = within_s
         announced = headers.get(b"content-length")
         if announced is not None and announced.isdigit() and int(announced[:20]) > limit:
             raise _too_large(limit)
@@ -81,13 +88,17 @@ class Body:
         if encoding not in (b"identity", b"gzip"):
             raise UnsupportedMediaType("The content encoding must be gzip, or none.")
         self._gunzip = _Gunzip(limit) if encoding == b"gzip" else None
+        self.announced: int | None = None
+        """How long it says it is; None when that can't be known before it was read."""
+        if announced is not None and announced.isdigit() and self._gunzip is None:
+            self.announced = int(announced)
 
     async def read(self) -> bytes:
         """All of it.
 
         Raises:
             PayloadTooLarge: more than the limit, or a bomb.
-            BodyTooSlow: the caller took more than `BODY_S_MAX`.
+            BodyTooSlow: the caller took longer than it may.
             ClientGone: the connection ended.
             Malformed: it is not the gzip that it claims to be.
         """

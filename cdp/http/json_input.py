@@ -108,7 +108,9 @@ def _is_deep(value: Any) -> bool:
 def _children(container: Any) -> list[Any]:
     if isinstance(container, dict):
         return [v for v in container.values() if isinstance(v, dict | list)]
-    return [v for v in container if isinstance(v, dict | list)] if isinstance(container, list) else []
+    return (
+        [v for v in container if isinstance(v, dict | list)] if isinstance(container, list) else []
+    )
 
 
 def _too_deep() -> Invalid:

@@ -65,16 +65,32 @@ def _header_value(name: str, value: str) -> str | None:
     return None
 
 
-def _time(value: object) -> datetime:
-    if isinstance(value, str) and _RFC_3339.fullmatch(value):
-        try:
-            # More than six digits of a second are more than Python or MongoDB keep.
-            moment = datetime.fromisoformat(_cut(value.upper())).astimezone(UTC)
-        except (ValueError, OverflowError):
-            pass
-        else:
-            if moment.year <= YEAR_MAX:
-                return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+def parse_time(text: str) -> datetime:
+    """The time that RFC 3339 text names, in UTC and whole milliseconds.
+
+    Raises:
+        ValueError: it names none.
+    """
+    if not _RFC_3339.fullmatch(text):
+        raise ValueError("not a time")
+    try:
+        # More than six digits of a second are more than Python or MongoDB keep.
+        moment = datetime.fromisoformat(_cut(text.upper())).astimezone(UTC)
+    except OverflowError:
+        raise ValueError("not a time") from None
+    if moment.year > YEAR_MAX:
+        raise ValueError("too far away")
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def _time(value: object) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        if isinstance(value, str):
+            return parse_time(value)
+    except ValueError:
+        pass
     raise PydanticCustomError(
         "time_invalid", "a time must be given as in RFC 3339 with an offset, before the year 9000"
     )
@@ -132,9 +148,9 @@ Timezone = Annotated[
     AfterValidator(_timezone),
 ]
 Time = Annotated[
-    datetime,
+    datetime | None,
     PlainValidator(_time),
-    WithJsonSchema({"type": "string", "format": "date-time"}),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]}),
 ]
 PriorityWord = Literal["high", "normal", "low"]
 Data = Annotated[
@@ -205,24 +221,22 @@ class CommunicationIn(Input):
     segment: Label | None = None
     data: Data = {}
     priority: PriorityWord = "normal"
-    send_at: Time | None = None
-    expires_at: Time | None = None
+    send_at: Time = None
+    expires_at: Time = None
     reference: Reference | None = None
     metadata: Annotated[dict[MetadataName, MetadataValue], Field(max_length=METADATA_MAX)] = {}
     tracking: TrackingIn | None = None
     cc: Annotated[list[MailboxIn], Field(max_length=COPIES_MAX)] = []
     bcc: Annotated[list[MailboxIn], Field(max_length=COPIES_MAX)] = []
     reply_to: MailboxIn | None = None
-    headers: Annotated[
-        dict[str, str], Field(max_length=HEADERS_MAX), AfterValidator(_headers)
-    ] = {}
+    headers: Annotated[dict[str, str], Field(max_length=HEADERS_MAX), AfterValidator(_headers)] = {}
 
 
 class ChangeIn(Input):
     """What is to change; null takes a time away."""
 
-    send_at: Time | None = None
-    expires_at: Time | None = None
+    send_at: Time = None
+    expires_at: Time = None
     priority: PriorityWord | None = None
 
 

@@ -5,6 +5,7 @@ idempotency key completes what is missing and doubles nothing, whatever died in 
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,10 +13,12 @@ from typing import Final
 
 from cdp.domain.communication_request import CommunicationRequest
 from cdp.domain.ids import RANDOM_BYTES, BatchId, ClientId, RequestId, derived_id, uuid7
-from cdp.errors import IdempotencyKeyInUse, IdempotencyKeyReused, OutcomeUnknown
+from cdp.errors import CdpError, IdempotencyKeyInUse, IdempotencyKeyReused, OutcomeUnknown
 from cdp.ports.clock import Clock
 from cdp.services.communication_intake import AcceptOutcome, CommunicationIntake
 from cdp.storage.batches import Batch, Batches
+
+log = logging.getLogger(__name__)
 
 IN_PROGRESS: Final = timedelta(seconds=60)
 """How long the first sender of a batch is given before a repeat takes over."""
@@ -102,11 +105,13 @@ class BatchIntake:
             return await self._intake.accept(requests)
         except OutcomeUnknown as error:
             return [error] * len(requests)
+        except Exception:
+            # One that cannot be stored must not fail its neighbours, whose turn comes alone.
+            log.exception("a chunk could not be stored", extra={"requests": len(requests)})
+            if len(requests) == 1:
+                return [CdpError("This request could not be stored.")]
+            return [(await self._accept([request]))[0] for request in requests]
 
-    async def finish(
-        self, batch: OpenBatch, *, accepted: int, rejected: int, results: int
-    ) -> None:
+    async def finish(self, batch: OpenBatch, *, accepted: int, rejected: int, results: int) -> None:
         """Close the batch with its counts: requests taken in and refused, and all results."""
-        await self._batches.finish(
-            batch.id, accepted=accepted, rejected=rejected, results=results
-        )
+        await self._batches.finish(batch.id, accepted=accepted, rejected=rejected, results=results)

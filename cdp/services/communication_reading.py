@@ -3,7 +3,6 @@
 Everything is read from the projections, scoped by client; another client's id is none.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,7 +10,7 @@ from typing import Any, Final
 
 from cdp.domain.communication_request import CommunicationRequest
 from cdp.domain.delivery_result import Priority
-from cdp.domain.event import FINAL_STATUSES, Status
+from cdp.domain.event import Status
 from cdp.domain.ids import BatchId, ClientId, RequestId, ResultId, result_ids
 from cdp.errors import NotFound
 from cdp.storage.batches import Batch, Batches
@@ -22,6 +21,14 @@ Document = Mapping[str, Any]
 
 FINISHED: Final = "finished"
 IN_PROGRESS: Final = "in_progress"
+FINAL_STATES: Final = (
+    Status.DELIVERED,
+    Status.UNDELIVERABLE,
+    Status.CANCELLED,
+    Status.EXPIRED,
+    Status.SUPPRESSED,
+)
+"""In the order in which the books name them."""
 PENDING_STATES: Final = ("scheduled", "waiting", "in_flight", "retrying")
 
 _LOWEST_TAIL: Final = bytes(10)
@@ -264,14 +271,14 @@ def _earlier(before: bytes | None, created_to: datetime | None) -> bytes | None:
 
 def books_of(counts: Iterable[tuple[str, bool, int]]) -> Books:
     """The books from counts by status, those with an attempt behind them apart."""
-    by_state = Counter({status.value: 0 for status in FINAL_STATUSES})
-    pending = Counter(dict.fromkeys(PENDING_STATES, 0))
+    by_state = {status.value: 0 for status in FINAL_STATES}
+    pending = dict.fromkeys(PENDING_STATES, 0)
     for status, tried, count in counts:
         if status in by_state:
             by_state[status] += count
         else:
             pending[_pending_state(Status(status), tried=tried)] += count
-    return Books(by_state=dict(by_state), pending_by=dict(pending))
+    return Books(by_state=by_state, pending_by=pending)
 
 
 def _pending_state(status: Status, *, tried: bool) -> str:

@@ -7,7 +7,7 @@ from pymongo.errors import BulkWriteError
 from cdp.domain.communication_request import CommunicationRequest, Recipient
 from cdp.domain.ids import ClientId, RequestId, ResultId
 from cdp.storage.codec import recipient_documents, recipient_of, request_document, request_of
-from cdp.storage.database import DUPLICATE_KEY, Database, Document, insert_new, repository
+from cdp.storage.database import DUPLICATE_KEY, Database, insert_new, repository
 
 
 @repository

@@ -121,7 +121,8 @@ class DeliveryResults:
             "priority": int(priority),
             "due_at": {"$lte": until},
         }
-        return await self._collection.distinct("client_id", query, hint=WORK_INDEX)
+        # MongoDB 6 takes no hint here, and needs none: it is a DISTINCT_SCAN of the work index.
+        return await self._collection.distinct("client_id", query)
 
     async def scheduled_across_clients(
         self, *, after: datetime, until: datetime, limit: int

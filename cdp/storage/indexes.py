@@ -8,14 +8,6 @@ _UNFINISHED: Final[dict[str, Any]] = {"due_at": {"$exists": True}}
 
 INDEXES: Final[dict[str, list[IndexModel]]] = {
     "communication_requests": [
-        # GET /v1/communications, the newest first.
-        IndexModel([("client_id", ASCENDING), ("_id", ASCENDING)], name="client"),
-        # The same by the caller's own reference.
-        IndexModel(
-            [("client_id", ASCENDING), ("reference", ASCENDING), ("_id", ASCENDING)],
-            name="reference",
-            partialFilterExpression={"reference": {"$exists": True}},
-        ),
         # Who was first with an idempotency key.
         IndexModel(
             [("client_id", ASCENDING), ("idempotency_key", ASCENDING)],
@@ -43,8 +35,14 @@ INDEXES: Final[dict[str, list[IndexModel]]] = {
             name="schedule",
             partialFilterExpression={"status": "scheduled"},
         ),
-        # GET /v1/communications by state, the newest first.
+        # GET /v1/communications, the newest first, by state or not.
         IndexModel([("client_id", ASCENDING), ("_id", ASCENDING)], name="client"),
+        # The same by the caller's own reference.
+        IndexModel(
+            [("client_id", ASCENDING), ("reference", ASCENDING), ("_id", ASCENDING)],
+            name="reference",
+            partialFilterExpression={"reference": {"$exists": True}},
+        ),
         # GET /v1/batches/{id} and its results.
         IndexModel(
             [("client_id", ASCENDING), ("batch_id", ASCENDING), ("_id", ASCENDING)],

@@ -11,7 +11,6 @@ accepted messages, with a pause between, give one back.
 import asyncio
 import logging
 import ssl
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -33,13 +32,13 @@ from cdp.providers.email.smtp_connection import (
     SmtpAccount,
     SmtpConnection,
 )
+from cdp.providers.email.smtp_turns import NOT_STARTED, DeliverCall, Turns
 
 __all__ = ["SmtpAccount", "SmtpProvider"]
 
 ACCEPTED_BEFORE_GROWTH: Final = 50
 
 _logger = logging.getLogger(__name__)
-_NOT_STARTED: Final = Rejected(failure=FailureClass.TRANSIENT, code="not_started")
 
 
 class SmtpProvider(Provider):
@@ -53,13 +52,14 @@ class SmtpProvider(Provider):
         self, account: SmtpAccount, *, compose: Callable[[EmailMessage], bytes] = build
     ) -> None:
         self._account = account
-        self._compose = compose
+        # The platform's own builder is tested to give nothing else, and the check is not free.
+        self._compose = compose if compose is build else _checked(compose)
         self._tls = (
             None
             if account.security == "none"
             else ssl.create_default_context(cafile=account.tls_ca_file)
         )
-        self._turns = _Turns()
+        self._turns = Turns()
         self._pace = _Pace(account)
         self._senders: set[asyncio.Task[bool]] = set()
         self._connected = 0
@@ -71,7 +71,7 @@ class SmtpProvider(Provider):
         assert not self._is_closing
         if not messages:
             return
-        call = _Call(messages, report)
+        call = DeliverCall(messages, report)
         self._turns.add(call)
         self._recruit()
         try:
@@ -105,7 +105,7 @@ class SmtpProvider(Provider):
             return
         if (error := sender.exception()) is not None:
             # A bug of ours outside of any message: those that wait must not wait for ever.
-            _logger.error("smtp sender failed", extra={"error": type(error).__name__})
+            _logger.error("smtp sender failed", extra={"error": type(error).__name__}, exc_info=error)
             if not self._senders:
                 self._turns.settle_all(Rejected(failure=FailureClass.TRANSIENT, code="internal"))
         elif sender.result() and not self._is_closing:
@@ -201,7 +201,9 @@ class SmtpProvider(Provider):
             self._idle.pop(woken, None)
         return self._turns.waiting(up_to=1) > 0
 
-    async def _send(self, connection: SmtpConnection, call: "_Call", message: EmailMessage) -> None:
+    async def _send(
+        self, connection: SmtpConnection, call: DeliverCall, message: EmailMessage
+    ) -> None:
         """Send one message and report its outcome, whatever happens."""
         seen = self._pace.changes
         try:
@@ -221,11 +223,11 @@ class SmtpProvider(Provider):
         call.settle(message, outcome)
 
     async def _attempt(
-        self, connection: SmtpConnection, call: "_Call", message: EmailMessage
+        self, connection: SmtpConnection, call: DeliverCall, message: EmailMessage
     ) -> Outcome | None:
         begin_before = call.begin_before(message)
         if asyncio.get_running_loop().time() >= begin_before:
-            return _NOT_STARTED
+            return NOT_STARTED
         copies = (address.email for address in (*message.cc, *message.bcc))
         try:
             envelope = Envelope(
@@ -237,121 +239,17 @@ class SmtpProvider(Provider):
         return await connection.send(envelope, content, begin_before=begin_before)
 
 
-class _Call:
-    """One `deliver`: its messages that nobody has taken yet, and who hears of them."""
+def _checked(compose: Callable[[EmailMessage], bytes]) -> Callable[[EmailMessage], bytes]:
+    """Refuse bare line ends: some servers end a message at one and a dot (CVE-2023-51764)."""
 
-    def __init__(self, messages: Sequence[EmailMessage], report: Report) -> None:
-        loop = asyncio.get_running_loop()
-        self.waiting = deque(messages)
-        self.done: asyncio.Future[None] = loop.create_future()
-        self._report: Report | None = report
-        self._open = len(messages)
-        self._begun_at = loop.time()
-        self._error: Exception | None = None
-        self._timer = self._set_timer()
+    def checked(message: EmailMessage) -> bytes:
+        content = compose(message)
+        line_ends = content.count(b"\r\n")
+        if content.count(b"\n") != line_ends or content.count(b"\r") != line_ends:
+            raise ValueError("the composed message has a line end that is not CRLF")
+        return content
 
-    def begin_before(self, message: EmailMessage) -> float:
-        """The loop's time after which a send of this message may not begin."""
-        return self._begun_at + message.deadline_s
-
-    def settle(self, message: EmailMessage, outcome: Outcome) -> None:
-        """Report one outcome; the last one ends the call."""
-        if self._report is None:
-            return
-        self._open -= 1
-        try:
-            self._report(message, outcome)
-        except Exception as error:
-            # The caller's bug is raised where the caller sees it, after the other reports.
-            self._error = self._error or error
-        if self._open or self.done.done():
-            return
-        if self._error is not None:
-            self.done.set_exception(self._error)
-        else:
-            self.done.set_result(None)
-
-    def settle_waiting(self, outcome: Outcome) -> None:
-        """Report the same outcome for all that nobody has taken."""
-        while self.waiting:
-            self.settle(self.waiting.popleft(), outcome)
-
-    def take_back(self, message: EmailMessage) -> bool:
-        """Let a message wait again, unless the call is over."""
-        if self._report is None:
-            return False
-        self.waiting.appendleft(message)
-        if self._timer is None:
-            self._timer = self._set_timer()
-        return True
-
-    def close(self) -> None:
-        """No more reports: the call is over, or was cancelled."""
-        self._report = None
-        self.waiting.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _set_timer(self) -> asyncio.TimerHandle | None:
-        if not self.waiting:
-            return None
-        first = min(map(self.begin_before, self.waiting))
-        return asyncio.get_running_loop().call_at(first, self._expire)
-
-    def _expire(self) -> None:
-        """Report what waits past its deadline, though every connection is busy."""
-        now = asyncio.get_running_loop().time()
-        late = [message for message in self.waiting if self.begin_before(message) <= now]
-        self.waiting = deque(
-            message for message in self.waiting if self.begin_before(message) > now
-        )
-        for message in late:
-            self.settle(message, _NOT_STARTED)
-        self._timer = self._set_timer()
-
-
-class _Turns:
-    """The calls with messages that wait, served in turn, one message each."""
-
-    def __init__(self) -> None:
-        # In the order of their turns.
-        self._calls: dict[_Call, None] = {}
-
-    def waiting(self, *, up_to: int) -> int:
-        """How many messages nobody has taken; counting ends at `up_to`."""
-        count = 0
-        for call in self._calls:
-            count += len(call.waiting)
-            if count >= up_to:
-                return up_to
-        return count
-
-    def add(self, call: _Call) -> None:
-        self._calls[call] = None
-
-    def remove(self, call: _Call) -> None:
-        self._calls.pop(call, None)
-
-    def take(self) -> tuple[_Call, EmailMessage] | None:
-        """The next message of the next call that has one."""
-        while self._calls:
-            call = next(iter(self._calls))
-            del self._calls[call]
-            if call.waiting:
-                message = call.waiting.popleft()
-                if call.waiting:
-                    self._calls[call] = None
-                return call, message
-        return None
-
-    def give_back(self, call: _Call, message: EmailMessage) -> None:
-        """A message that turned out not to have been begun is the next of its call."""
-        if call.take_back(message):
-            self._calls[call] = None
-
-    def settle_all(self, outcome: Outcome) -> None:
-        for call in list(self._calls):
-            call.settle_waiting(outcome)
+    return checked
 
 
 class _Pace:

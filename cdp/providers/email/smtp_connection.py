@@ -145,7 +145,6 @@ class SmtpConnection:
             account.port,
             ssl=tls if at_once else None,
             server_hostname=account.host if at_once else None,
-            happy_eyeballs_delay=0.25,
         )
         _require((await self.wire.receive(1, account.command_timeout_s))[0])
         await self._greet()
@@ -210,7 +209,7 @@ class SmtpConnection:
         """Send one message. Never raises for what a server or network does.
 
         Args:
-            content: lines ending in CRLF.
+            content: lines ending in CRLF, without any other CR or LF.
             begin_before: in the loop's time; later, the content is not begun.
 
         Returns:
@@ -237,10 +236,6 @@ class SmtpConnection:
     def _unsendable(self, envelope: Envelope, content: bytes) -> Rejected | None:
         if envelope.needs_smtputf8 and "SMTPUTF8" not in self._extensions:
             return _refusal(FailureClass.PERMANENT, "smtputf8_unsupported")
-        line_ends = content.count(b"\r\n")
-        if content.count(b"\n") != line_ends or content.count(b"\r") != line_ends:
-            # Some servers end a message at a bare line end and a dot (CVE-2023-51764).
-            return _refusal(FailureClass.CONTENT, "bare_line_end")
         size_max = self._extensions.get("SIZE", "")
         if size_max.isdigit() and 0 < int(size_max) < len(content):
             return _refusal(FailureClass.CONTENT, "message_too_big")

@@ -7,7 +7,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from cdp.providers.email.classification import Reply
 
@@ -126,7 +126,8 @@ class SmtpWire(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        assert isinstance(transport, asyncio.Transport)
+        # Not asserted: uvloop's transports are of no class of asyncio's.
+        transport = cast(asyncio.Transport, transport)
         self._adopt(transport)
 
     def data_received(self, data: bytes) -> None:

@@ -1,0 +1,162 @@
+"""From a checked model to a request of the domain, and whether it may be taken in right now.
+
+What a model alone can't say is said here: fields that exclude each other, times against the
+clock, templates and senders that must exist, limits. What depends on the moment is kept apart
+(`refusal`): a request that was accepted once is answered the same again, whatever changed since.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from cdp.domain.client import Client
+from cdp.domain.communication_request import (
+    CommunicationRequest,
+    Content,
+    Envelope,
+    Recipient,
+    Tracking,
+)
+from cdp.domain.delivery_result import Priority
+from cdp.domain.ids import BatchId, RequestId, result_ids
+from cdp.errors import CdpError, Conflict, FieldError, Forbidden, Invalid, NotFound
+from cdp.http.call import ApiServices
+from cdp.http.models import CommunicationIn, ContentIn, MailboxIn
+from cdp.services.access_service import Caller
+
+PRIORITIES = {priority.word: priority for priority in Priority}
+_NO_TRACKING = Tracking()
+_NO_ENVELOPE = Envelope()
+
+
+def request_of(
+    given: CommunicationIn,
+    *,
+    request_id: RequestId,
+    client: Client,
+    id_key: bytes,
+    at: datetime,
+    batch_id: BatchId | None = None,
+    idempotency_key: str | None = None,
+    body_hash: bytes | None = None,
+) -> CommunicationRequest:
+    """The request that a caller describes.
+
+    Raises:
+        Invalid: fields of it do not fit together.
+    """
+    errors = list(_contradictions(given))
+    if errors:
+        raise Invalid(errors)
+    ids = result_ids(request_id, len(given.to), key=id_key)
+    return CommunicationRequest(
+        id=request_id,
+        client_id=client.id,
+        channel=given.channel,
+        recipients=tuple(
+            Recipient(
+                result_id=result_id,
+                identifier=to.email,
+                name=to.name,
+                locale=to.locale,
+                timezone=to.timezone,
+                data=to.data,
+            )
+            for result_id, to in zip(ids, given.to, strict=True)
+        ),
+        template=given.template,
+        content=_content(given.content),
+        campaign=given.campaign,
+        segment=given.segment,
+        data=given.data,
+        priority=PRIORITIES[given.priority],
+        send_at=given.send_at,
+        expires_at=given.expires_at,
+        reference=given.reference,
+        metadata=given.metadata,
+        tracking=_tracking(given),
+        envelope=_envelope(given),
+        batch_id=batch_id,
+        idempotency_key=idempotency_key,
+        body_hash=body_hash,
+        requested_at=at,
+    )
+
+
+def _contradictions(given: CommunicationIn) -> Iterator[FieldError]:
+    if given.template is None and given.content is None:
+        yield FieldError(
+            pointer="/template", code="missing", detail="Give either a template or content."
+        )
+    if given.template is not None and given.content is not None:
+        yield FieldError(
+            pointer="/content",
+            code="excluded",
+            detail="Give either a template or content, not both.",
+        )
+    content = given.content
+    if content is not None and content.html is None and content.text is None:
+        yield FieldError(pointer="/content/text", code="missing", detail="Give html, text or both.")
+    if given.send_at and given.expires_at and given.expires_at <= given.send_at:
+        yield FieldError(
+            pointer="/expires_at", code="too_early", detail="This must be later than send_at."
+        )
+
+
+def _content(given: ContentIn | None) -> Content | None:
+    if given is None:
+        return None
+    return Content(subject=given.subject, html=given.html, text=given.text)
+
+
+def _tracking(given: CommunicationIn) -> Tracking:
+    if given.tracking is None:
+        return _NO_TRACKING
+    return Tracking(opens=given.tracking.opens, clicks=given.tracking.clicks)
+
+
+def _envelope(given: CommunicationIn) -> Envelope:
+    if not (given.cc or given.bcc or given.reply_to or given.headers):
+        return _NO_ENVELOPE
+    return Envelope(
+        cc=tuple(_pair(mailbox) for mailbox in given.cc),
+        bcc=tuple(_pair(mailbox) for mailbox in given.bcc),
+        reply_to=None if given.reply_to is None else _pair(given.reply_to),
+        headers=tuple(given.headers.items()),
+    )
+
+
+def _pair(mailbox: MailboxIn) -> tuple[str, str]:
+    return (mailbox.email, mailbox.name)
+
+
+async def refusal(
+    services: ApiServices, caller: Caller, request: CommunicationRequest, *, now: datetime
+) -> CdpError | None:
+    """Why this can't be taken in as things are now. Without a refusal it counts as backlog."""
+    if not caller.live:
+        return Forbidden("A test key can't send yet.")
+    if request.expires_at is not None and request.expires_at <= now:
+        return Invalid.at("/expires_at", "past", "This time has passed.")
+    client_id = request.client_id
+    if request.template is not None and not await _has_template(services, request):
+        return Invalid.at("/template", "unknown", f"There is no template named {request.template}.")
+    setting = (await services.config.clients((client_id,))).get(client_id)
+    if setting is None or setting.sender is None:
+        return Conflict("No sender is set for this client on the channel email.")
+    try:
+        services.backlog.admit(caller.client, len(request.recipients), request.priority)
+    except CdpError as error:
+        return error
+    return None
+
+
+async def _has_template(services: ApiServices, request: CommunicationRequest) -> bool:
+    key = (request.client_id, request.template or "")
+    if key in await services.config.templates((key,)):
+        return True
+    try:
+        # It may have been made since its absence was noted: who saves a template uses it next.
+        await services.templates.get(*key)
+    except NotFound:
+        return False
+    return True

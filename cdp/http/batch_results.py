@@ -1,0 +1,109 @@
+"""`/batches/{id}/results`: what became of each recipient, as JSON, CSV or NDJSON."""
+
+import csv
+import io
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+
+from cdp.domain.ids import BatchId
+from cdp.errors import Invalid
+from cdp.http.answer import Answer, json_answer
+from cdp.http.batches import NDJSON
+from cdp.http.call import Call
+from cdp.http.communications import JSON, id_in_path, known_parameters
+from cdp.http.pagination import cursor_of, limit_of, next_cursor
+from cdp.http.views import result_view
+
+CSV: Final = "text/csv"
+PAGE_MAX: Final = 10_000
+JSON_PAGE: Final = 500
+FORMATS: Final = {"json": JSON, "csv": CSV, "ndjson": NDJSON}
+COLUMNS: Final = (
+    "id", "communication_id", "to", "status", "reason", "attempts", "priority", "campaign",
+    "segment", "reference", "send_at", "expires_at", "created_at", "updated_at", "delivered_at",
+    "opened_at", "clicked_at",
+)  # fmt: skip
+FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet would run (OWASP ASVS 1.2.10)."""
+
+_PARAMETERS: Final = frozenset({"limit", "cursor", "format", "raw"})
+
+
+async def get_batch_results(call: Call) -> Answer:
+    """A page of results in the order of their ids."""
+    known_parameters(call, _PARAMETERS)
+    form = _format_of(call)
+    raw = _raw_of(call)
+    limit = limit_of(call, default=JSON_PAGE if form == JSON else PAGE_MAX, most=PAGE_MAX)
+    batch_id = BatchId(id_in_path(call))
+    scope = f"batch:{batch_id.hex()}"
+    page = await call.services.reading.batch_results(
+        call.caller.client.id, batch_id, after=cursor_of(call, scope), limit=limit + 1
+    )
+    last = page[limit - 1].id if len(page) > limit else None
+    cursor = next_cursor(call, scope, last)
+    rows = [result_view(result) for result in page[:limit]]
+    if form == JSON:
+        return json_answer({"items": rows, "next_cursor": cursor})
+    headers = () if cursor is None else ((b"next-cursor", cursor.encode()),)
+    if form == NDJSON:
+        lines = [
+            orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z) for row in rows
+        ]
+        return Answer(
+            status=200, body=b"".join(lines), content_type=NDJSON.encode(), headers=headers
+        )
+    return Answer(
+        status=200,
+        body=csv_of(rows, raw=raw),
+        content_type=b"text/csv; charset=utf-8",
+        headers=(*headers, (b"content-disposition", b'attachment; filename="results.csv"')),
+    )
+
+
+def _format_of(call: Call) -> str:
+    """The `format` parameter, else what the `Accept` header names first."""
+    given = call.query.get("format")
+    if given is not None:
+        if given not in FORMATS:
+            raise Invalid.at("format", "unknown", f"One of: {', '.join(FORMATS)}.")
+        return FORMATS[given]
+    for accepted in call.headers.get(b"accept", b"").decode("latin-1").split(","):
+        name = accepted.partition(";")[0].strip().lower()
+        if name in FORMATS.values():
+            return name
+    return JSON
+
+
+def _raw_of(call: Call) -> bool:
+    given = call.query.get("raw", "0")
+    if given not in ("0", "1"):
+        raise Invalid.at("raw", "invalid", "This is 0 or 1.")
+    return given == "1"
+
+
+def csv_of(rows: Sequence[dict[str, Any]], *, raw: bool) -> bytes:
+    """The rows as CSV with a head line.
+
+    Args:
+        rows: what `result_view` made.
+        raw: for machines: leave cells as they are that a spreadsheet would take for formulas.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    for row in rows:
+        writer.writerow([_cell(row[column], raw=raw) for column in COLUMNS])
+    return text.getvalue().encode()
+
+
+def _cell(value: Any, *, raw: bool) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    text = str(value)
+    return f"'{text}" if not raw and text.startswith(FORMULA_STARTS) else text

@@ -1,0 +1,274 @@
+"""`/communications/batch` and `/batches`: many requests in one call, each with its own answer.
+
+Items are parsed, checked and stored in chunks while the body is still coming; with an idempotency
+key the body is read first, since the key stands for exactly that body.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from cdp.domain.communication_request import CommunicationRequest
+from cdp.domain.delivery_result import WorkItem
+from cdp.domain.ids import BatchId, RequestId, text_of
+from cdp.errors import CdpError, Invalid, OutcomeUnknown, PayloadTooLarge, PlatformFull
+from cdp.http.admission import refusal, request_of
+from cdp.http.answer import Answer, json_answer
+from cdp.http.body import BATCH_BYTES_MAX, SINGLE_BYTES_MAX, Body, media_type
+from cdp.http.call import Call
+from cdp.http.communications import JSON, id_in_path, known_parameters
+from cdp.http.idempotency import REPLAYED, body_hash, key_of
+from cdp.http.items import ITEMS_MAX, array_items, item_too_large, line_items, too_many
+from cdp.http.json_input import parse
+from cdp.http.models import CommunicationIn
+from cdp.http.problems import BodyTooSlow, Malformed, document_of
+from cdp.http.views import batch_view
+from cdp.services.batch_intake import OpenBatch
+
+PATH: Final = "/communications/batch"
+NDJSON: Final = "application/x-ndjson"
+CHUNK: Final = 500
+CHUNKS_IN_FLIGHT: Final = 3
+PAUSE_ITEMS: Final = 20
+"""After so many checked items the event loop gets a turn: singles must not wait for a batch."""
+BUFFERED_BYTES_MAX: Final = 256 * 1024 * 1024
+BUFFER_RETRY_S: Final = 2
+
+
+@dataclass(slots=True, kw_only=True)
+class _Tally:
+    """What became of the items so far, by index."""
+
+    items: dict[int, dict[str, Any]] = field(default_factory=dict)
+    accepted: int = 0
+    results: int = 0
+    unsure: bool = False
+
+    def accept(self, index: int, request: CommunicationRequest) -> None:
+        self.accepted += 1
+        self.results += len(request.recipients)
+        self.items[index] = {"index": index, "status": 202, "id": text_of(request.id)}
+
+    def refuse(self, index: int, error: CdpError) -> None:
+        self.unsure = self.unsure or isinstance(error, OutcomeUnknown)
+        problem = document_of(error)
+        self.items[index] = {"index": index, "status": problem["status"], "problem": problem}
+
+
+class _Buffered:
+    """Bytes of batch bodies that this process holds at once, in a bound."""
+
+    def __init__(self) -> None:
+        self.held = 0
+
+    def take(self, size: int) -> None:
+        if self.held + size > BUFFERED_BYTES_MAX:
+            raise PlatformFull(
+                "Too many batches are being read at once.", retry_after_s=BUFFER_RETRY_S
+            )
+        self.held += size
+
+    def give_back(self, size: int) -> None:
+        self.held -= size
+
+
+_BUFFERED: Final = _Buffered()
+
+
+async def post_batch(call: Call) -> Answer:
+    """Accept many requests; each gets its own status. What is said to be 202 is durable."""
+    kind = media_type(call.headers, JSON, NDJSON)
+    key = key_of(call.headers)
+    body = Body(call.headers, call.receive, limit=BATCH_BYTES_MAX)
+    if kind == NDJSON and key is None:
+        return await _take_in(call, line_items(body.pieces()), key=None, digest=None)
+    held = body.announced or BATCH_BYTES_MAX
+    _BUFFERED.take(held)
+    try:
+        raw = await body.read()
+        if not raw.strip():
+            raise _empty()
+        if kind == NDJSON:
+            items = line_items(_one(raw))
+        else:
+            await _check_array(raw)
+            items = array_items(raw)
+        digest = None if key is None else body_hash(PATH, raw)
+        return await _take_in(call, items, key=key, digest=digest)
+    finally:
+        _BUFFERED.give_back(held)
+
+
+def _empty() -> Invalid:
+    return Invalid.at("", "empty", "The batch has no items.")
+
+
+async def _one(raw: bytes) -> AsyncIterator[bytes]:
+    yield raw
+
+
+async def _check_array(raw: bytes) -> None:
+    """Refuse an array that is broken or too long before any of it is taken in."""
+    count = 0
+    async for _ in array_items(raw):
+        count += 1
+        if count > ITEMS_MAX:
+            raise too_many()
+
+
+async def _take_in(
+    call: Call, items: AsyncIterator[bytes], *, key: str | None, digest: bytes | None
+) -> Answer:
+    batch = await call.services.batches.begin(call.caller.client.id, key=key, body_hash=digest)
+    tally = _Tally()
+    await _accept_all(call, batch, items, tally)
+    if not tally.items:
+        raise _empty()
+    rejected = len(tally.items) - tally.accepted
+    if not tally.unsure:
+        await call.services.batches.finish(
+            batch, accepted=tally.accepted, rejected=rejected, results=tally.results
+        )
+    return json_answer(
+        {
+            "batch_id": text_of(batch.id),
+            "accepted": tally.accepted,
+            "rejected": rejected,
+            "items": [tally.items[index] for index in sorted(tally.items)],
+        },
+        status=207,
+        headers=(REPLAYED,) if batch.repeated else (),
+    )
+
+
+async def _accept_all(
+    call: Call, batch: OpenBatch, items: AsyncIterator[bytes], tally: _Tally
+) -> None:
+    """Check the items and store them, a few chunks at a time."""
+    chunk: list[tuple[int, CommunicationRequest]] = []
+    storing: set[asyncio.Task[None]] = set()
+    index = -1
+    try:
+        async for raw in items:
+            index += 1
+            if index == ITEMS_MAX:
+                tally.refuse(index, too_many())
+                break
+            request = _checked(call, batch, index, raw, tally)
+            if request is not None:
+                chunk.append((index, request))
+            if len(chunk) == CHUNK:
+                storing.add(asyncio.create_task(_store(call, batch, chunk, tally)))
+                chunk = []
+                storing = await _some_done(storing)
+            elif index % PAUSE_ITEMS == 0:
+                await asyncio.sleep(0)
+    except (PayloadTooLarge, BodyTooSlow, Malformed) as error:
+        if index < 0:
+            raise
+        # The stream breaks off: what came before is taken in, and this entry says where it ended.
+        tally.refuse(index + 1, error)
+    finally:
+        if chunk:
+            storing.add(asyncio.create_task(_store(call, batch, chunk, tally)))
+        await asyncio.gather(*storing)
+
+
+async def _some_done(storing: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
+    """Wait until another chunk may begin; those that are still under way."""
+    if len(storing) < CHUNKS_IN_FLIGHT:
+        return storing
+    done, rest = await asyncio.wait(storing, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()
+    return rest
+
+
+def _checked(
+    call: Call, batch: OpenBatch, index: int, raw: bytes, tally: _Tally
+) -> CommunicationRequest | None:
+    services = call.services
+    try:
+        if len(raw) > SINGLE_BYTES_MAX:
+            raise item_too_large()
+        return request_of(
+            parse(CommunicationIn, raw),
+            request_id=batch.request_id(index, key=services.id_key),
+            client=call.caller.client,
+            id_key=services.id_key,
+            at=batch.created_at,
+            batch_id=batch.id,
+        )
+    except CdpError as error:
+        tally.refuse(index, error)
+        return None
+
+
+async def _store(
+    call: Call,
+    batch: OpenBatch,
+    chunk: Sequence[tuple[int, CommunicationRequest]],
+    tally: _Tally,
+) -> None:
+    """Take a chunk in, as far as it may be, and note what came of each item."""
+    services, caller = call.services, call.caller
+    try:
+        before = await _stored_before(call, batch, [request for _, request in chunk])
+        wanted = await _admitted(call, batch, chunk, before, tally)
+        outcomes = await services.batches.accept([request for _, request in wanted])
+    except CdpError as error:
+        for index, _ in chunk:
+            if index not in tally.items:
+                tally.refuse(index, error)
+        return
+    new: list[WorkItem] = []
+    for (index, request), outcome in zip(wanted, outcomes, strict=True):
+        if isinstance(outcome, CdpError):
+            services.backlog.release(caller.client, len(request.recipients))
+            tally.refuse(index, outcome)
+            continue
+        tally.accept(index, request)
+        if request.id not in before:
+            new.extend(outcome.items)
+    if new:
+        services.metrics.count("cdp_accepted", len(new), channel=new[0].channel)
+        services.hint(new)
+
+
+async def _admitted(
+    call: Call,
+    batch: OpenBatch,
+    chunk: Sequence[tuple[int, CommunicationRequest]],
+    before: set[RequestId],
+    tally: _Tally,
+) -> list[tuple[int, CommunicationRequest]]:
+    """Those that may be taken in now, and those that were before."""
+    wanted = []
+    for index, request in chunk:
+        refused = None
+        if request.id not in before:
+            refused = await refusal(call.services, call.caller, request, now=batch.created_at)
+        if refused is None:
+            wanted.append((index, request))
+        else:
+            tally.refuse(index, refused)
+    return wanted
+
+
+async def _stored_before(
+    call: Call, batch: OpenBatch, requests: Sequence[CommunicationRequest]
+) -> set[RequestId]:
+    """Which of them an earlier try of the same batch has accepted already."""
+    if not batch.repeated:
+        return set()
+    first_results = [request.recipients[0].result_id for request in requests]
+    found = await call.services.reading.existing(call.caller.client.id, first_results)
+    return set(found.values())
+
+
+async def get_batch(call: Call) -> Answer:
+    """A batch with its books."""
+    known_parameters(call, frozenset())
+    view = await call.services.reading.batch(call.caller.client.id, BatchId(id_in_path(call)))
+    return json_answer(batch_view(view))

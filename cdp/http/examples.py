@@ -1,0 +1,49 @@
+"""Examples for the documentation. Each is a request that is accepted as it stands."""
+
+import json
+from typing import Any, Final
+
+COMMUNICATIONS: Final[dict[str, Any]] = {
+    "content": {
+        "channel": "email",
+        "to": [{"email": "ada@example.org", "name": "Ada Lovelace"}],
+        "content": {
+            "subject": "Your new password",
+            "text": "Follow this link: https://example.com/reset",
+        },
+        "priority": "high",
+        "reference": "reset-4711",
+    },
+    "template": {
+        "channel": "email",
+        "to": [
+            {"email": "ada@example.org", "locale": "en", "data": {"name": "Ada"}},
+            {"email": "emmy@example.org", "locale": "de", "data": {"name": "Emmy"}},
+        ],
+        "template": "welcome",
+        "campaign": "spring",
+        "data": {"shop": "Example"},
+        "send_at": "2030-03-01T09:00:00+01:00",
+        "metadata": {"order": "12345"},
+        "tracking": {"opens": True, "clicks": False},
+    },
+}
+BATCH: Final[list[Any]] = [
+    {
+        "channel": "email",
+        "to": [{"email": f"{name}@example.org"}],
+        "content": {"subject": "Hello", "text": f"Hello {name}"},
+    }
+    for name in ("ada", "emmy")
+]
+BATCH_LINES: Final = "\n".join(json.dumps(item) for item in BATCH)
+CHANGE: Final[dict[str, Any]] = {"send_at": "2030-03-02T09:00:00+01:00", "priority": "high"}
+TEMPLATE: Final[dict[str, Any]] = {
+    "subject": "Welcome, {{ name }}",
+    "html": "<p>Welcome to {{ shop }}, {{ name }}.</p>",
+    "text": "Welcome to {{ shop }}, {{ name }}.",
+}
+RENDER: Final[dict[str, Any]] = {
+    "data": {"shop": "Example", "name": "Ada"},
+    "recipient": {"email": "ada@example.org"},
+}

@@ -1,0 +1,121 @@
+"""`/templates`: versions that never change, and a look at what one makes of some data."""
+
+import re
+from typing import Final
+
+from cdp.errors import Invalid, NotFound
+from cdp.http.answer import Answer, json_answer
+from cdp.http.body import SINGLE_BYTES_MAX, Body, media_type
+from cdp.http.call import Call
+from cdp.http.communications import JSON, known_parameters
+from cdp.http.json_input import parse
+from cdp.http.models import NAME_PATTERN, RenderIn, TemplateIn
+from cdp.http.pagination import cursor_of, limit_of, next_cursor
+from cdp.http.views import rendered_view, template_view
+
+VERSION_DIGITS_MAX: Final = 9
+
+_NAME: Final = re.compile(NAME_PATTERN)
+_SCOPE: Final = "templates"
+
+
+def _name(call: Call) -> str:
+    """The name in the path.
+
+    Raises:
+        NotFound: no template can have it.
+    """
+    name = call.path("name")
+    if not _NAME.fullmatch(name):
+        raise NotFound
+    return name
+
+
+async def put_template(call: Call) -> Answer:
+    """Make these parts the newest version, if they are not already."""
+    media_type(call.headers, JSON)
+    raw = await Body(call.headers, call.receive, limit=SINGLE_BYTES_MAX).read()
+    name = call.path("name")
+    if not _NAME.fullmatch(name):
+        raise Invalid.at("name", "name_invalid", "A name is letters, digits, dot, dash, underline.")
+    given = parse(TemplateIn, raw)
+    if given.html is None and given.text is None:
+        raise Invalid.at("/text", "missing", "Give html, text or both.")
+    parts = {"subject": given.subject, "html": given.html, "text": given.text}
+    version, is_new = await call.services.templates.put(
+        call.caller.client.id,
+        name,
+        channel=given.channel,
+        parts={part: text for part, text in parts.items() if text is not None},
+    )
+    return json_answer(template_view(version), status=201 if is_new else 200)
+
+
+async def list_templates(call: Call) -> Answer:
+    """A page of templates in the order of their names."""
+    known_parameters(call, frozenset({"limit", "cursor"}))
+    limit = limit_of(call)
+    after = cursor_of(call, _SCOPE)
+    page = await call.services.templates.page(
+        call.caller.client.id, after=None if after is None else after.decode(), limit=limit + 1
+    )
+    last = page[limit - 1][0].encode() if len(page) > limit else None
+    items = [
+        {"name": name, "version": version, "updated_at": at} for name, version, at in page[:limit]
+    ]
+    return json_answer({"items": items, "next_cursor": next_cursor(call, _SCOPE, last)})
+
+
+async def get_template(call: Call) -> Answer:
+    """The current version, or the one that is asked for."""
+    known_parameters(call, frozenset({"version"}))
+    version = await call.services.templates.get(
+        call.caller.client.id, _name(call), _version_of(call)
+    )
+    return json_answer(template_view(version))
+
+
+def _version_of(call: Call) -> int | None:
+    given = call.query.get("version")
+    if given is None:
+        return None
+    if not (given.isascii() and given.isdigit() and len(given) <= VERSION_DIGITS_MAX):
+        raise Invalid.at("version", "invalid", "A version is a number.")
+    return int(given)
+
+
+async def list_versions(call: Call) -> Answer:
+    """Every version, the newest first."""
+    versions = await call.services.templates.versions(call.caller.client.id, _name(call))
+    items = [{"version": version.version, "created_at": version.created_at} for version in versions]
+    return json_answer({"items": items})
+
+
+async def delete_template(call: Call) -> Answer:
+    """Take the name out of use."""
+    await call.services.templates.delete(call.caller.client.id, _name(call))
+    return Answer(status=204, body=b"")
+
+
+async def render_template(call: Call) -> Answer:
+    """What a version makes of this data; nothing is stored or sent."""
+    media_type(call.headers, JSON)
+    raw = await Body(call.headers, call.receive, limit=SINGLE_BYTES_MAX).read()
+    given = parse(RenderIn, raw)
+    recipient = given.recipient
+    version, parts = await call.services.templates.render(
+        call.caller.client.id,
+        _name(call),
+        number=given.version,
+        context={
+            **given.data,
+            **({} if recipient is None else recipient.data),
+            "recipient": {
+                "email": "" if recipient is None else recipient.email,
+                "name": "" if recipient is None else recipient.name,
+                "locale": (recipient.locale if recipient else None) or "",
+                "timezone": (recipient.timezone if recipient else None) or "",
+            },
+        },
+    )
+    return json_answer(rendered_view(version, parts))

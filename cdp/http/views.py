@@ -1,0 +1,164 @@
+"""What callers get to see, as plain values for JSON, and the schemas of it for OpenAPI."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from cdp.domain.communication import Communication
+from cdp.domain.communication_request import CommunicationRequest
+from cdp.domain.event import Event
+from cdp.domain.ids import number_of, result_of, text_of
+from cdp.domain.template import TemplateVersion
+from cdp.services.communication_reading import BatchView, Books, RequestView, ResultView
+
+
+def accepted_view(request: CommunicationRequest) -> dict[str, Any]:
+    """The answer to a request that is durable. A repeat gives the very same bytes."""
+    return {
+        "id": text_of(request.id),
+        "status": "accepted",
+        "recipients": [
+            {"id": text_of(recipient.result_id), "to": recipient.identifier}
+            for recipient in request.recipients
+        ],
+        "created_at": request.requested_at,
+    }
+
+
+def books_view(books: Books) -> dict[str, Any]:
+    """`accepted` is the sum of what follows it; `pending` the sum of `pending_by`."""
+    return {
+        "accepted": books.accepted,
+        **books.by_state,
+        "pending": books.pending,
+        "pending_by": dict(books.pending_by),
+    }
+
+
+def recipient_view(result: ResultView) -> dict[str, Any]:
+    """One recipient's state."""
+    return {
+        "id": text_of(result.id),
+        "to": result.to,
+        "status": result.status.value,
+        "reason": result.reason,
+        "attempts": result.attempts,
+        "priority": result.priority.word,
+        "send_at": result.send_at,
+        "expires_at": result.expires_at,
+        "updated_at": result.updated_at,
+        "delivered_at": result.delivered_at,
+        "opened_at": result.opened_at,
+        "clicked_at": result.clicked_at,
+    }
+
+
+def result_view(result: ResultView) -> dict[str, Any]:
+    """The same as an entry of a list, with what it belongs to."""
+    return {
+        **recipient_view(result),
+        "communication_id": text_of(result.request_id),
+        "channel": result.channel,
+        "campaign": result.campaign,
+        "segment": result.segment,
+        "reference": result.reference,
+        "batch_id": None if result.batch_id is None else text_of(result.batch_id),
+        "created_at": result.created_at,
+    }
+
+
+def request_view(view: RequestView) -> dict[str, Any]:
+    """A request with all recipients."""
+    request = view.request
+    return {
+        "id": text_of(request.id),
+        "status": view.status,
+        "channel": request.channel,
+        "template": request.template,
+        "campaign": request.campaign,
+        "segment": request.segment,
+        "reference": request.reference,
+        "metadata": dict(request.metadata),
+        "priority": view.results[0].priority.word,
+        "send_at": view.results[0].send_at,
+        "expires_at": view.results[0].expires_at,
+        "batch_id": None if request.batch_id is None else text_of(request.batch_id),
+        "created_at": request.requested_at,
+        "counts": books_view(view.books),
+        "recipients": [{**recipient_view(r), "name": r.name} for r in view.results],
+    }
+
+
+def event_view(event: Event) -> dict[str, Any]:
+    """One event. `number` is null for engagement and receipts, which move nothing."""
+    return {
+        "recipient_id": text_of(result_of(event.id)),
+        "number": number_of(event.id),
+        "event": event.name.value,
+        "at": event.at,
+        "details": {name: _plain(value) for name, value in event.metadata.items()},
+    }
+
+
+def _plain(value: Any) -> Any:
+    return value.hex() if isinstance(value, bytes) else value
+
+
+def content_view(content: Communication) -> dict[str, Any]:
+    """The finished content, as it is sent."""
+    return {
+        "recipient_id": text_of(content.result_id),
+        "channel": content.channel,
+        "from": _mailbox(content.sender),
+        "to": _mailbox(content.to),
+        "cc": [_mailbox(pair) for pair in content.cc],
+        "bcc": [_mailbox(pair) for pair in content.bcc],
+        "reply_to": None if content.reply_to is None else _mailbox(content.reply_to),
+        "headers": dict(content.headers),
+        "subject": content.subject,
+        "html": content.html,
+        "text": content.text,
+        "template": content.template,
+        "template_version": content.template_version,
+        "resolved_at": content.resolved_at,
+    }
+
+
+def _mailbox(pair: tuple[str, str]) -> dict[str, str]:
+    return {"email": pair[0], "name": pair[1]}
+
+
+def batch_view(view: BatchView) -> dict[str, Any]:
+    """A batch with its books. Requests are counted apart from their recipients' results."""
+    batch = view.batch
+    return {
+        "id": text_of(batch.id),
+        "status": "open" if batch.accepted is None else "complete",
+        "created_at": batch.created_at,
+        "requests": {"accepted": batch.accepted, "rejected": batch.rejected},
+        "results": batch.results,
+        "counts": books_view(view.books),
+    }
+
+
+def template_view(version: TemplateVersion) -> dict[str, Any]:
+    """One version with its parts."""
+    return {
+        "name": version.name,
+        "version": version.version,
+        "channel": version.channel,
+        "subject": version.parts.get("subject"),
+        "html": version.parts.get("html"),
+        "text": version.parts.get("text"),
+        "created_at": version.created_at,
+    }
+
+
+def rendered_view(version: TemplateVersion, parts: Mapping[str, str]) -> dict[str, Any]:
+    """A version, rendered."""
+    return {
+        "name": version.name,
+        "version": version.version,
+        "subject": parts.get("subject"),
+        "html": parts.get("html"),
+        "text": parts.get("text"),
+    }

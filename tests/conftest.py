@@ -1,0 +1,13 @@
+"""What all tests share: no setting of the developer's shell, and Hypothesis without a clock."""
+
+import os
+
+from hypothesis import settings
+
+# A developer's own CDP_* variables would send the tests to other parts than their own.
+for name in [name for name in os.environ if name.startswith("CDP_")]:
+    del os.environ[name]
+
+# On a shared machine one slow example is no finding.
+settings.register_profile("cdp", deadline=None, print_blob=True)
+settings.load_profile("cdp")

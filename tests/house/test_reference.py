@@ -1,0 +1,89 @@
+"""Docs that follow from the code: every setting, event, error, metric, command and route."""
+
+import inspect
+import re
+
+import pytest
+
+from cdp import errors, telemetry
+from cdp.domain.event import LEGAL_AFTER, STATUS_AFTER, UNNUMBERED, EventName
+from cdp.errors import CdpError
+from cdp.http import problems
+from cdp.http.problems import PROBLEMS
+from cdp.settings import Settings
+from docs import generate
+from tests.house.repository import files_in, read
+
+REFUSALS = [
+    cls
+    for module in (errors, problems)
+    for cls in vars(module).values()
+    if inspect.isclass(cls) and issubclass(cls, CdpError) and cls.__module__ == module.__name__
+]
+NOBODY_RECORDS = "Nothing records it yet."
+
+
+@pytest.mark.parametrize("name", generate.PAGES)
+def test_a_generated_page_is_current(name):
+    text = read(f"docs/reference/{name}")
+
+    assert text == generate.PAGES[name](), "run `make docs`"
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_says_what_it_is(name):
+    field = Settings.model_fields[name]
+
+    assert field.description
+    assert field.description.endswith(".")
+    assert f"| `CDP_{name.upper()}` |" in read("docs/reference/settings.md")
+
+
+@pytest.mark.parametrize("name", EventName)
+def test_every_event_has_its_place_in_the_order(name):
+    assert (name in LEGAL_AFTER) != (name in UNNUMBERED)
+    assert (name in LEGAL_AFTER) == (name in STATUS_AFTER)
+    assert name in generate.MEANINGS
+    assert f"| `{name}` |" in read("docs/reference/events.md")
+
+
+@pytest.mark.parametrize("name", EventName)
+def test_an_event_that_nothing_records_is_said_to_be_so(name):
+    writers = files_in("cdp", suffix=".py")
+    used = any(
+        re.search(rf"\b(?:E|EventName)\.{name}\b", read(path))
+        for path in writers
+        if path.parts[1] in ("services", "http")
+    )
+
+    assert used == (NOBODY_RECORDS not in generate.MEANINGS[name])
+
+
+@pytest.mark.parametrize("error", REFUSALS, ids=lambda cls: cls.__name__)
+def test_every_error_has_a_sentence_and_a_status(error):
+    assert "__doc__" in vars(error)
+    assert error.__doc__.strip().endswith(".")
+    assert error in PROBLEMS
+    assert PROBLEMS[error].slug in read("docs/reference/errors.md")
+
+
+def test_no_two_errors_share_a_type():
+    slugs = [problem.slug for problem in PROBLEMS.values()]
+
+    assert len(set(slugs)) == len(slugs)
+
+
+def test_every_metric_that_is_counted_is_declared_and_documented():
+    declared = {**telemetry.COUNTERS, **telemetry.GAUGES, **telemetry.HISTOGRAMS}
+    page = read("docs/reference/metrics.md")
+    used = {
+        name
+        for path in files_in("cdp", "deployments", suffix=".py")
+        for name in re.findall(
+            r"""(?:telemetry|metrics)\.(?:count|set|observe)\(\s*"(\w+)""", read(path)
+        )
+    }
+
+    assert len(used) > 10
+    assert used <= declared.keys()
+    assert [name for name in declared if f"| `{name}" not in page] == []

@@ -1,0 +1,179 @@
+"""The API's services on a real MongoDB, built as `cdp.wiring` builds them."""
+
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cdp.domain.delivery_result import WorkItem
+from cdp.http.app import ApiServices
+from cdp.ports.clock import Clock, SystemClock
+from cdp.ports.renderer import Rendered, RenderItem, RenderOutcome, RenderRefusal, TemplateSource
+from cdp.rendering.sandbox import SandboxedRenderer
+from cdp.services.access_service import AccessService
+from cdp.services.backlog import Backlog, DiskSpace
+from cdp.services.batch_intake import BatchIntake
+from cdp.services.client_config_service import ClientConfigService
+from cdp.services.communication_intake import CommunicationIntake, GroupCommit
+from cdp.services.communication_reading import CommunicationReading
+from cdp.services.communication_service import CommunicationService
+from cdp.services.template_service import TemplateService
+from cdp.storage.batches import Batches
+from cdp.storage.clients import ApiKeys, Clients, Senders
+from cdp.storage.communication_logs import CommunicationLogs
+from cdp.storage.communication_requests import CommunicationRequests, Recipients
+from cdp.storage.communications import Communications
+from cdp.storage.database import Database
+from cdp.storage.delivery_configs import DeliveryConfigs
+from cdp.storage.delivery_results import DeliveryResults
+from cdp.storage.templates import Templates
+from cdp.telemetry import Telemetry
+
+ID_KEY = bytes(range(32))
+PEPPER = bytes(reversed(range(32)))
+CURSOR_KEY = b"cursor" * 5
+
+
+class Engine:
+    """The Message Service's answers from the real renderer, without the way over Ray."""
+
+    def __init__(self) -> None:
+        self._renderer = SandboxedRenderer(children=1)
+
+    async def check(self, parts: Mapping[str, str], key: str) -> RenderRefusal | None:
+        return await self._renderer.check(TemplateSource(key=key, parts=parts))
+
+    async def preview(
+        self, parts: Mapping[str, str], key: str, context: Mapping[str, Any]
+    ) -> RenderOutcome:
+        item = RenderItem(source=TemplateSource(key=key, parts=parts), context=context)
+        [outcome] = await self._renderer.render([item])
+        assert isinstance(outcome, Rendered | RenderRefusal)
+        return outcome
+
+    async def close(self) -> None:
+        await self._renderer.close()
+
+
+@dataclass(kw_only=True)
+class Api:
+    """The services, and what tests need to look behind them."""
+
+    services: ApiServices
+    database: Database
+    communications: CommunicationService
+    engine: Engine
+    hinted: list[WorkItem] = field(default_factory=list)
+    disk: DiskSpace = field(
+        default_factory=lambda: DiskSpace(free_bytes=10**12, total_bytes=10**12)
+    )
+
+    async def close(self) -> None:
+        await self.engine.close()
+        await self.database.close()
+
+
+def build_api(
+    uri: str,
+    *,
+    clock: Clock | None = None,
+    requests_max: int = 500,
+    client_max: int = 1_000_000,
+    platform_max: int = 2_000_000,
+) -> Api:
+    """All services, in this process."""
+    clock = clock or SystemClock()
+    database = Database(uri, component="api-test")
+    results = DeliveryResults(database)
+    logs = CommunicationLogs(database)
+    requests = CommunicationRequests(database)
+    recipients = Recipients(database)
+    batches = Batches(database)
+    writer = f"api-test:{os.getpid()}:{secrets.token_hex(4)}"
+    telemetry = Telemetry()
+    communications = CommunicationService(
+        logs=logs,
+        results=results,
+        communications=Communications(database),
+        clock=clock,
+        writer=writer,
+        telemetry=telemetry,
+    )
+    intake = CommunicationIntake(
+        requests=requests,
+        recipients=recipients,
+        logs=logs,
+        results=results,
+        clock=clock,
+        writer=writer,
+        partitions=64,
+        id_key=ID_KEY,
+    )
+    engine = Engine()
+    hinted: list[WorkItem] = []
+    api: Api
+
+    def hint(items: Sequence[WorkItem]) -> None:
+        hinted.extend(items)
+
+    async def metrics_text() -> bytes:
+        return b"# nothing\n"
+
+    async def ready() -> Mapping[str, Any]:
+        await database.ping()
+        return {"ready": True, "mongodb": True}
+
+    services = ApiServices(
+        access=AccessService(
+            clients=Clients(database),
+            keys=ApiKeys(database),
+            senders=Senders(database),
+            pepper=PEPPER,
+            clock=clock,
+            random_bytes=os.urandom,
+        ),
+        config=ClientConfigService(
+            clients=Clients(database),
+            senders=Senders(database),
+            templates=Templates(database),
+            delivery_configs=DeliveryConfigs(database),
+            clock=clock,
+        ),
+        commit=GroupCommit(intake.accept),
+        batches=BatchIntake(batches=batches, intake=intake, clock=clock, random_bytes=os.urandom),
+        communications=communications,
+        reading=CommunicationReading(
+            requests=requests,
+            recipients=recipients,
+            results=results,
+            batches=batches,
+            id_key=ID_KEY,
+        ),
+        templates=TemplateService(
+            templates=Templates(database), engine=engine, clock=clock, random_bytes=os.urandom
+        ),
+        backlog=Backlog(
+            client_max=client_max,
+            platform_max=platform_max,
+            free_disk=lambda: api.disk,
+            clock=clock,
+        ),
+        clock=clock,
+        random_bytes=os.urandom,
+        id_key=ID_KEY,
+        cursor_key=CURSOR_KEY,
+        hint=hint,
+        metrics=telemetry,
+        metrics_text=metrics_text,
+        ready=ready,
+        requests_max=requests_max,
+    )
+    api = Api(
+        services=services,
+        database=database,
+        communications=communications,
+        engine=engine,
+        hinted=hinted,
+    )
+    return api
