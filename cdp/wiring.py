@@ -39,7 +39,9 @@ from cdp.services.partition_service import PartitionAssigner, PartitionHolder, P
 from cdp.services.queueing_service import QueueingService
 from cdp.services.scheduling_service import SchedulingService
 from cdp.services.template_service import TemplateEngine, TemplateService
+from cdp.services.verification_service import VerificationService
 from cdp.settings import Environment, Settings
+from cdp.storage.audit import AuditReads
 from cdp.storage.batches import Batches
 from cdp.storage.clients import ApiKeys, Clients, Senders
 from cdp.storage.communication_logs import CommunicationLogs
@@ -178,13 +180,18 @@ class Wiring:
         )
 
     @cached_property
+    def delivery_configs(self) -> DeliveryConfigs:
+        """`delivery_configs`: retries and delivery, by client."""
+        return DeliveryConfigs(self.database)
+
+    @cached_property
     def config(self) -> ClientConfigService:
         """The Client Config Service."""
         return ClientConfigService(
             clients=Clients(self.database),
             senders=Senders(self.database),
             templates=Templates(self.database),
-            delivery_configs=DeliveryConfigs(self.database),
+            delivery_configs=self.delivery_configs,
             clock=self.clock,
         )
 
@@ -200,6 +207,7 @@ class Wiring:
             decorate=lambda html, track, pixel: decorate(html, track_url=track, pixel_url=pixel),
             tracking=TrackingUrls(base=self.tracking_base, key=self.keys.tracking_key),
             clock=self.clock,
+            random_bytes=secrets.token_bytes,
         )
 
     @property
@@ -358,6 +366,14 @@ class Wiring:
             key=self.keys.tracking_key,
             clock=self.clock,
             writer=self.incarnation,
+        )
+
+    def verification_service(self) -> VerificationService:
+        """The audit."""
+        return VerificationService(
+            audit=AuditReads(self.database),
+            clock=self.clock,
+            lease_s=self.settings.attempt_lease_s,
         )
 
     async def migrate(self) -> list[int]:

@@ -90,6 +90,16 @@ class Standing:
     """Messages that the reader has chosen and not looked at yet."""
 
     @property
+    def arrived(self) -> int:
+        """Messages of both in the mailbox."""
+        return self.shop.arrived + self.bank.arrived
+
+    def tick(self, at: float) -> None:
+        """Note the totals of this moment, for the rates."""
+        self.accept_rate.note(at, self.shop.accepted + self.bank.accepted)
+        self.arrive_rate.note(at, self.arrived)
+
+    @property
     def is_settled(self) -> bool:
         """Whether nothing is to come any more."""
         return self.shop.is_settled and self.bank.is_settled and self.to_read == 0

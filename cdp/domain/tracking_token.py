@@ -10,50 +10,81 @@ import hmac
 from dataclasses import dataclass
 from typing import Final
 
-from cdp.domain.ids import ID_BYTES, ClientId, ResultId
+from cdp.domain.ids import ID_BYTES, ResultId
 
 MAC_BYTES: Final = 12
+NONCE_BYTES: Final = 8
+LINKS_MAX: Final = 256
+"""Links of one message that can be tracked: the token has one byte for the index."""
 _PIXEL: Final = b"o"
 _LINK: Final = b"c"
+_LINKS_ID_BYTES: Final = ID_BYTES + NONCE_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrackingToken:
-    """What a valid token says. Without a link it is the pixel's."""
+class LinkReference:
+    """A link of a message: which stored list, and which of it."""
 
-    result_id: ResultId
-    link_id: bytes | None = None
+    links_id: bytes
+    """The result's id and a nonce of the rendering: a second rendering has a list of its own."""
+    index: int
 
-
-def link_id_of(client_id: ClientId, url: str) -> bytes:
-    """The id of a client's link: the same link of the same client has the same id."""
-    return hashlib.blake2b(url.encode(), key=client_id, digest_size=ID_BYTES).digest()
-
-
-def sign(token: TrackingToken, *, key: bytes) -> str:
-    """The token as it stands in a URL."""
-    kind = _PIXEL if token.link_id is None else _LINK
-    body = kind + token.result_id + (token.link_id or b"")
-    return base64.urlsafe_b64encode(body + _mac(body, key)).rstrip(b"=").decode()
+    @property
+    def result_id(self) -> ResultId:
+        """The result whose message holds the link."""
+        return ResultId(self.links_id[:ID_BYTES])
 
 
-def read(text: str, *, key: bytes) -> TrackingToken | None:
-    """What the text says if it is a token of ours, unaltered; else None."""
+def links_id_of(result_id: ResultId, nonce: bytes) -> bytes:
+    """The id of the list of links that one rendering of a message holds."""
+    assert len(nonce) == NONCE_BYTES
+    return result_id + nonce
+
+
+def sign_pixel(result_id: ResultId, *, key: bytes) -> str:
+    """The pixel's token as it stands in a URL."""
+    return _signed(_PIXEL + result_id, key)
+
+
+def sign_link(link: LinkReference, *, key: bytes) -> str:
+    """A link's token as it stands in a URL."""
+    return _signed(_LINK + link.links_id + bytes([link.index]), key)
+
+
+def read_pixel(text: str, *, key: bytes) -> ResultId | None:
+    """Whose pixel it is, if the text is a token of ours, unaltered; else None."""
+    body = _verified(text, key)
+    if body is None or body[:1] != _PIXEL or len(body) != 1 + ID_BYTES:
+        return None
+    return ResultId(body[1:])
+
+
+def read_link(text: str, *, key: bytes) -> LinkReference | None:
+    """Which link it is, if the text is a token of ours, unaltered; else None."""
+    body = _verified(text, key)
+    if body is None or body[:1] != _LINK or len(body) != 2 + _LINKS_ID_BYTES:
+        return None
+    return LinkReference(links_id=body[1:-1], index=body[-1])
+
+
+def _signed(body: bytes, key: bytes) -> str:
+    return _text(body + _mac(body, key))
+
+
+def _verified(text: str, key: bytes) -> bytes | None:
     try:
         raw = base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
     except (ValueError, binascii.Error):
         return None
     body, mac = raw[:-MAC_BYTES], raw[-MAC_BYTES:]
-    if not hmac.compare_digest(mac, _mac(body, key)):
+    # The text is compared too: base64 has several spellings of the same bytes.
+    if not hmac.compare_digest(mac, _mac(body, key)) or _text(raw) != text:
         return None
-    if base64.urlsafe_b64encode(raw).rstrip(b"=").decode() != text:
-        return None
-    result_id, link_id = ResultId(body[1 : 1 + ID_BYTES]), body[1 + ID_BYTES :]
-    if body[:1] == _PIXEL and not link_id:
-        return TrackingToken(result_id=result_id)
-    if body[:1] == _LINK and len(link_id) == ID_BYTES:
-        return TrackingToken(result_id=result_id, link_id=link_id)
-    return None
+    return body
+
+
+def _text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def _mac(body: bytes, key: bytes) -> bytes:

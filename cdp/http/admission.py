@@ -5,9 +5,10 @@ clock, templates and senders that must exist, limits. What depends on the moment
 (`refusal`): a request that was accepted once is answered the same again, whatever changed since.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
+from cdp.channels.email import check_header
 from cdp.domain.client import Client
 from cdp.domain.communication_request import (
     CommunicationRequest,
@@ -20,6 +21,7 @@ from cdp.domain.delivery_result import Priority
 from cdp.domain.ids import BatchId, RequestId, result_ids
 from cdp.errors import CdpError, Conflict, FieldError, Forbidden, Invalid, NotFound
 from cdp.http.call import ApiServices
+from cdp.http.json_input import pointer_of
 from cdp.http.models import CommunicationIn, ContentIn, MailboxIn
 from cdp.services.access_service import Caller
 
@@ -100,6 +102,21 @@ def _contradictions(given: CommunicationIn) -> Iterator[FieldError]:
         yield FieldError(
             pointer="/expires_at", code="too_early", detail="This must be later than send_at."
         )
+    if given.headers:
+        yield from _header_faults(given.headers)
+
+
+def _header_faults(headers: Mapping[str, str]) -> Iterator[FieldError]:
+    seen: set[str] = set()
+    for name, value in headers.items():
+        pointer = pointer_of(("headers", name))
+        try:
+            check_header(name, value)
+        except ValueError as error:
+            yield FieldError(pointer=pointer, code="header_unsafe", detail=f"{error}.")
+        if name.lower() in seen:
+            yield FieldError(pointer=pointer, code="header_twice", detail="Give a header once.")
+        seen.add(name.lower())
 
 
 def _content(given: ContentIn | None) -> Content | None:

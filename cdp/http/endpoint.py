@@ -43,7 +43,7 @@ class Operation:
     answers: Mapping[int, type[BaseModel] | None] = field(default_factory=dict)
     """By status; None has no body."""
     texts: Sequence[str] = ()
-    """Content types of a 200 other than JSON."""
+    """Content types of a 200 that no model describes."""
     problems: Sequence[int] = ()
 
 

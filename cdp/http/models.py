@@ -15,7 +15,6 @@ from cdp.channels.email import (
     DISPLAY_NAME_CHARS_MAX,
     HEADERS_MAX,
     SUBJECT_CHARS_MAX,
-    check_header,
     check_header_text,
     normalise,
 )
@@ -54,15 +53,6 @@ def _subject(value: str) -> str:
     except ValueError as error:
         raise PydanticCustomError("header_unsafe", "{why}", {"why": str(error)}) from None
     return value
-
-
-def _header_value(name: str, value: str) -> str | None:
-    """Why this header is refused."""
-    try:
-        check_header(name, value)
-    except ValueError as error:
-        return str(error)
-    return None
 
 
 def parse_time(text: str) -> datetime:
@@ -199,17 +189,6 @@ class TrackingIn(Input):
     clicks: bool | None = None
 
 
-def _headers(value: dict[str, str]) -> dict[str, str]:
-    lowered = [name.lower() for name in value]
-    if len(set(lowered)) != len(lowered):
-        raise PydanticCustomError("header_twice", "a header is given twice")
-    for name, text in value.items():
-        why = _header_value(name, text)
-        if why is not None:
-            raise PydanticCustomError("header_unsafe", "{why}", {"why": why})
-    return value
-
-
 class CommunicationIn(Input):
     """A request: one communication to each of its recipients."""
 
@@ -229,7 +208,14 @@ class CommunicationIn(Input):
     cc: Annotated[list[MailboxIn], Field(max_length=COPIES_MAX)] = []
     bcc: Annotated[list[MailboxIn], Field(max_length=COPIES_MAX)] = []
     reply_to: MailboxIn | None = None
-    headers: Annotated[dict[str, str], Field(max_length=HEADERS_MAX), AfterValidator(_headers)] = {}
+    headers: Annotated[
+        dict[str, str],
+        Field(
+            max_length=HEADERS_MAX,
+            description="More headers. Those that the platform writes itself are refused.",
+            examples=[{"X-Order": "12345"}],
+        ),
+    ] = {}
 
 
 class ChangeIn(Input):

@@ -99,7 +99,10 @@ def _bodies(said: Operation) -> Json:
 def _answer(said: Operation, status: int) -> Json:
     model = said.answers.get(status)
     content: Json = {} if model is None else {JSON_TYPE: {"schema": _reference(model)}}
-    content |= {text: {"schema": {"type": "string"}} for text in said.texts}
+    content |= {
+        text: {"schema": {"type": "object" if text == JSON_TYPE else "string"}}
+        for text in said.texts
+    }
     answer: Json = {"description": _sentence(model) if model else "Done."}
     if content:
         answer["content"] = content

@@ -13,18 +13,19 @@ from typing import Final
 
 from cdp.domain.event import Event, EventName
 from cdp.domain.ids import ClientId, ResultId, unnumbered_event_id
-from cdp.domain.tracking_token import TrackingToken, read
+from cdp.domain.tracking_token import LinkReference, read_link, read_pixel
 from cdp.errors import NotFound, OutcomeUnknown
 from cdp.ports.clock import Clock
 from cdp.services.client_config_service import ReadThrough
 from cdp.storage.communication_logs import CommunicationLogs
 from cdp.storage.delivery_results import DeliveryResults
-from cdp.storage.links import Links
+from cdp.storage.links import LinkList, Links
 
 log = logging.getLogger(__name__)
 
 WAITING_MAX: Final = 20_000
 GROUP_MAX: Final = 1_000
+USER_AGENT_CHARS_MAX: Final = 200
 FIELD_OF: Final = {EventName.OPENED: "opened_at", EventName.CLICKED: "clicked_at"}
 
 
@@ -57,70 +58,64 @@ class DeliveryTrackingService:
         self._key = key
         self._clock = clock
         self._writer = writer
-        self._targets: ReadThrough[bytes, tuple[ClientId, str]] = ReadThrough(
-            links.across_clients, clock=clock
-        )
+        self._lists: ReadThrough[bytes, LinkList] = ReadThrough(links.across_clients, clock=clock)
         self._waiting: list[Engagement] = []
         self._news = asyncio.Event()
         self.dropped = 0
         """Engagements that found no room while MongoDB was away."""
 
-    def opened(self, token_text: str, *, user_agent: str = "") -> None:
+    def opened(self, token: str, *, user_agent: str = "") -> None:
         """A pixel was fetched.
 
         Raises:
             NotFound: the token is not one of ours; nothing was recorded.
         """
-        token = self._read(token_text)
-        if token.link_id is not None:
+        result_id = read_pixel(token, key=self._key)
+        if result_id is None:
             raise NotFound
         self._keep(
             Engagement(
-                result_id=token.result_id,
+                result_id=result_id,
                 name=EventName.OPENED,
                 at=self._clock.now(),
-                user_agent=user_agent[:200],
+                user_agent=user_agent[:USER_AGENT_CHARS_MAX],
             )
         )
 
-    async def clicked(self, token_text: str, *, user_agent: str = "") -> str:
+    async def clicked(self, token: str, *, user_agent: str = "") -> str:
         """A link was followed: where it leads.
 
         Raises:
             NotFound: the token is not one of ours; nothing was recorded.
         """
-        token = self._read(token_text)
-        url = await self.target(token_text)
+        link, url = await self._find(token)
         self._keep(
             Engagement(
-                result_id=token.result_id,
+                result_id=link.result_id,
                 name=EventName.CLICKED,
                 at=self._clock.now(),
                 url=url,
-                user_agent=user_agent[:200],
+                user_agent=user_agent[:USER_AGENT_CHARS_MAX],
             )
         )
         return url
 
-    async def target(self, token_text: str) -> str:
+    async def target(self, token: str) -> str:
         """Where a link leads, without recording anything.
 
         Raises:
             NotFound: the token is not one of ours.
         """
-        token = self._read(token_text)
-        if token.link_id is None:
-            raise NotFound
-        found = await self._targets.get_many([token.link_id])
-        if token.link_id not in found:
-            raise NotFound
-        return found[token.link_id][1]
+        return (await self._find(token))[1]
 
-    def _read(self, token_text: str) -> TrackingToken:
-        token = read(token_text, key=self._key)
-        if token is None:
+    async def _find(self, token: str) -> tuple[LinkReference, str]:
+        link = read_link(token, key=self._key)
+        if link is None:
             raise NotFound
-        return token
+        links = (await self._lists.get_many([link.links_id])).get(link.links_id)
+        if links is None or link.index >= len(links.urls):
+            raise NotFound
+        return link, links.urls[link.index]
 
     def _keep(self, engagement: Engagement) -> None:
         if len(self._waiting) >= WAITING_MAX:

@@ -15,9 +15,16 @@ from cdp.domain.client import Client
 from cdp.domain.communication import Communication
 from cdp.domain.communication_request import CommunicationRequest, Recipient
 from cdp.domain.delivery_result import WorkItem
-from cdp.domain.ids import ClientId, ResultId
+from cdp.domain.ids import ResultId
 from cdp.domain.template import TemplateVersion
-from cdp.domain.tracking_token import TrackingToken, link_id_of, sign
+from cdp.domain.tracking_token import (
+    LINKS_MAX,
+    NONCE_BYTES,
+    LinkReference,
+    links_id_of,
+    sign_link,
+    sign_pixel,
+)
 from cdp.ports.clock import Clock
 from cdp.ports.handoff import Resolution
 from cdp.ports.renderer import (
@@ -31,11 +38,10 @@ from cdp.ports.renderer import (
 from cdp.services.client_config_service import ClientConfigService, ClientSetting
 from cdp.services.communication_service import CommunicationService
 from cdp.storage.communication_requests import CommunicationRequests, Recipients
-from cdp.storage.links import Links
+from cdp.storage.links import LinkList, Links
 
 SUBJECT_CHARS_MAX: Final = 998
 """RFC 5322, section 2.1.1."""
-_KNOWN_LINKS_MAX: Final = 50_000
 
 Decorator = Callable[[str, Callable[[str], str] | None, str | None], str]
 """Rewrites an HTML's links and adds the pixel; `cdp.rendering.links.decorate` behind a port."""
@@ -76,7 +82,9 @@ class MessageService:
         decorate: Decorator,
         tracking: TrackingUrls,
         clock: Clock,
+        random_bytes: Callable[[int], bytes],
     ) -> None:
+        self._random_bytes = random_bytes
         self._communications = communications
         self._config = config
         self._requests = requests
@@ -86,14 +94,13 @@ class MessageService:
         self._decorate = decorate
         self._tracking = tracking
         self._clock = clock
-        self._known_links: set[bytes] = set()
 
     async def resolve(self, items: Sequence[WorkItem]) -> list[Resolution]:
         """Make, store and record the content of each item."""
         jobs, resolutions = await self._gather(items)
         rendered = await self._render(jobs)
         contents: list[tuple[WorkItem, Communication]] = []
-        links: dict[ClientId, dict[bytes, str]] = {}
+        links: list[LinkList] = []
         now = self._clock.now()
         for job, outcome in zip(jobs, rendered, strict=True):
             made = self._communication(job, outcome, links, now)
@@ -101,7 +108,7 @@ class MessageService:
                 resolutions[job.item.result_id] = made
             else:
                 contents.append((job.item, made))
-        await asyncio.gather(*(self._keep_links(c, urls) for c, urls in links.items()))
+        await self._links.insert(links)
         after = await self._communications.record_content(contents)
         for (item, _), resolved in zip(contents, after, strict=True):
             resolutions[item.result_id] = Resolution(
@@ -154,7 +161,7 @@ class MessageService:
         self,
         job: _Job,
         outcome: RenderOutcome,
-        links: dict[ClientId, dict[bytes, str]],
+        links: list[LinkList],
         now: datetime,
     ) -> Communication | Resolution:
         if isinstance(outcome, RenderRefusal):
@@ -186,29 +193,28 @@ class MessageService:
             resolved_at=now,
         )
 
-    def _tracked(
-        self, job: _Job, html: str | None, links: dict[ClientId, dict[bytes, str]]
-    ) -> str | None:
+    def _tracked(self, job: _Job, html: str | None, links: list[LinkList]) -> str | None:
         opens, clicks = tracked(job.setting.client, job.request)
         if html is None or not (opens or clicks):
             return html
         base, key, result_id = self._tracking.base, self._tracking.key, job.item.result_id
+        links_id = links_id_of(result_id, self._random_bytes(NONCE_BYTES))
+        indexes: dict[str, int] = {}
 
         def track(url: str) -> str:
-            link_id = link_id_of(job.item.client_id, url)
-            if link_id not in self._known_links:
-                links.setdefault(job.item.client_id, {})[link_id] = url
-            token = TrackingToken(result_id=result_id, link_id=link_id)
-            return f"{base}/c/{sign(token, key=key)}"
+            index = indexes.setdefault(url, len(indexes))
+            if index >= LINKS_MAX:
+                del indexes[url]
+                return url
+            link = LinkReference(links_id=links_id, index=index)
+            return f"{base}/c/{sign_link(link, key=key)}"
 
-        pixel = f"{base}/o/{sign(TrackingToken(result_id=result_id), key=key)}.gif"
-        return self._decorate(html, track if clicks else None, pixel if opens else None)
-
-    async def _keep_links(self, client_id: ClientId, urls: Mapping[bytes, str]) -> None:
-        await self._links.insert(client_id, urls)
-        if len(self._known_links) > _KNOWN_LINKS_MAX:
-            self._known_links.clear()
-        self._known_links.update(urls)
+        pixel = f"{base}/o/{sign_pixel(result_id, key=key)}.gif" if opens else None
+        decorated = self._decorate(html, track if clicks else None, pixel)
+        if indexes:
+            urls = tuple(indexes)
+            links.append(LinkList(id=links_id, client_id=job.item.client_id, urls=urls))
+        return decorated
 
     async def preview(
         self, parts: Mapping[str, str], key: str, context: Mapping[str, Any]

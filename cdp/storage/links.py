@@ -1,26 +1,37 @@
 """`links`: the targets of tracked links. A token names one; no URL ever travels in a token."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from cdp.domain.ids import ClientId
 from cdp.storage.database import Database, insert_new, repository
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkList:
+    """The links of one rendering of a message, in the order of their index."""
+
+    id: bytes
+    client_id: ClientId
+    urls: tuple[str, ...]
+
+
 @repository
 class Links:
-    """Insert-only, and the same link of the same client is stored once."""
+    """Insert-only."""
 
     def __init__(self, database: Database) -> None:
         self._collection = database["links"]
 
-    async def insert(self, client_id: ClientId, urls: Mapping[bytes, str]) -> None:
-        """Store links by their ids."""
-        documents = [
-            {"_id": link_id, "client_id": client_id, "url": url} for link_id, url in urls.items()
-        ]
+    async def insert(self, lists: Sequence[LinkList]) -> None:
+        """Store lists of links."""
+        documents = [{"_id": x.id, "client_id": x.client_id, "urls": x.urls} for x in lists]
         await insert_new(self._collection, documents)
 
-    async def across_clients(self, link_ids: Sequence[bytes]) -> dict[bytes, tuple[ClientId, str]]:
-        """The owner and target of each link."""
-        cursor = self._collection.find({"_id": {"$in": list(link_ids)}})
-        return {d["_id"]: (d["client_id"], d["url"]) async for d in cursor}
+    async def across_clients(self, ids: Sequence[bytes]) -> Mapping[bytes, LinkList]:
+        """The lists with these ids."""
+        cursor = self._collection.find({"_id": {"$in": list(ids)}})
+        return {
+            d["_id"]: LinkList(id=d["_id"], client_id=d["client_id"], urls=tuple(d["urls"]))
+            async for d in cursor
+        }

@@ -1,5 +1,6 @@
 """Docs that follow from the code: every setting, event, error, metric, command and route."""
 
+import importlib
 import inspect
 import re
 
@@ -10,6 +11,7 @@ from cdp.domain.event import LEGAL_AFTER, STATUS_AFTER, UNNUMBERED, EventName
 from cdp.errors import CdpError
 from cdp.http import problems
 from cdp.http.problems import PROBLEMS
+from cdp.rendering import environment, language
 from cdp.settings import Settings
 from docs import generate
 from tests.house.repository import files_in, read
@@ -87,3 +89,40 @@ def test_every_metric_that_is_counted_is_declared_and_documented():
     assert len(used) > 10
     assert used <= declared.keys()
     assert [name for name in declared if f"| `{name}" not in page] == []
+
+
+A_LIMIT = re.compile(r"^\| .*? \| ([\d,]+)\b([^|]*)\|.*`(\w+)` in `(cdp/[\w/]+\.py)` \|$", re.M)
+UNITS = {"MiB": 1024 * 1024}
+
+
+@pytest.mark.parametrize(
+    ("number", "unit", "name", "path"), A_LIMIT.findall(read("docs/reference/limits.md"))
+)
+def test_a_limit_is_as_documented(number, unit, name, path):
+    module = importlib.import_module(path.removesuffix(".py").replace("/", "."))
+    factor = UNITS.get(unit.strip(), 1)
+
+    assert getattr(module, name) == int(number.replace(",", "")) * factor
+
+
+def test_every_limit_of_the_page_is_looked_at():
+    rows = [line for line in read("docs/reference/limits.md").splitlines() if "` in `cdp/" in line]
+
+    assert len(rows) == len(A_LIMIT.findall(read("docs/reference/limits.md"))) > 20
+
+
+@pytest.mark.parametrize(
+    ("heading", "known"),
+    [
+        ("Filters", environment._allowed_filters()),
+        ("Tests", environment._allowed_tests()),
+        ("Methods", language.METHODS),
+    ],
+)
+def test_the_template_language_is_as_documented(heading, known):
+    page = read("docs/reference/template-language.md")
+    section = re.search(rf"^## {heading}\n(.*?)^## ", page, re.MULTILINE | re.DOTALL)
+    assert section is not None
+    named = set(re.findall(r"`([^`.()]+)`", section[1].partition("\n\nA method")[0]))
+
+    assert named == set(known)

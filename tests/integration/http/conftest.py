@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import itertools
 import json
 import socket
@@ -13,6 +14,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 import uvicorn
+from starlette.types import ASGIApp
 
 from cdp.domain.client import Client
 from cdp.http.app import build_app, mounted
@@ -68,6 +70,8 @@ class Tenant:
             data = json.dumps(body).encode()
         if body is not None:
             sent.setdefault("Content-Type", JSON)
+        if isinstance(data, bytes):
+            data = io.BytesIO(data)
         async with self.session.request(
             method, f"{self.base}{path}", data=data, headers=sent
         ) as answer:
@@ -107,15 +111,12 @@ class Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def served(api: Api) -> AsyncIterator[str]:
-    """The base URL of this API while it is served."""
+async def listening(app: ASGIApp) -> AsyncIterator[str]:
+    """The base URL of this application while it is served in the running loop."""
     port = free_port()
-    config = uvicorn.Config(
-        mounted(build_app(api.services)), port=port, lifespan="off", log_level="warning"
-    )
-    server = Server(config)
+    server = Server(uvicorn.Config(app, port=port, lifespan="off", log_level="warning"))
     running = asyncio.create_task(server.serve())
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)
     try:
         yield f"http://127.0.0.1:{port}/v1"
@@ -123,6 +124,11 @@ async def served(api: Api) -> AsyncIterator[str]:
         server.should_exit = True
         server.force_exit = True
         await running
+
+
+def served(api: Api) -> contextlib.AbstractAsyncContextManager[str]:
+    """The base URL of this API while it is served."""
+    return listening(mounted(build_app(api.services)))
 
 
 async def make_tenant(api: Api, base: str, session: aiohttp.ClientSession) -> Tenant:

@@ -4,6 +4,7 @@ import os
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from cdp.domain.delivery_result import WorkItem
@@ -81,6 +82,7 @@ def build_api(
     requests_max: int = 500,
     client_max: int = 1_000_000,
     platform_max: int = 2_000_000,
+    metrics_token: str | None = None,
 ) -> Api:
     """All services, in this process."""
     clock = clock or SystemClock()
@@ -168,6 +170,7 @@ def build_api(
         metrics_text=metrics_text,
         ready=ready,
         requests_max=requests_max,
+        metrics_token=metrics_token,
     )
     api = Api(
         services=services,
@@ -177,3 +180,21 @@ def build_api(
         hinted=hinted,
     )
     return api
+
+
+class HeldClock:
+    """A clock that moves only when it is told to."""
+
+    def __init__(self) -> None:
+        self._now = SystemClock().now()
+        self._monotonic = 1_000.0
+
+    def now(self) -> datetime:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._monotonic
+
+    def advance(self, by: timedelta) -> None:
+        self._now += by
+        self._monotonic += by.total_seconds()

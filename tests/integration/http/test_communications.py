@@ -2,14 +2,15 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from cdp.domain.event import EventName
-from cdp.domain.ids import ResultId, id_from_text
+from cdp.domain.ids import id_from_text
 from cdp.http.app import ROUTES, build_app
 from cdp.services.communication_service import Move
-from tests.integration.http.conftest import Server, Tenant, email, free_port, served
+from tests.integration.http.conftest import Tenant, email, listening
 from tests.integration.http.services import Api
 
 
@@ -67,8 +68,9 @@ async def test_what_is_being_sent_can_not_be_cancelled_or_changed(tenant: Tenant
     accepted = (await tenant.post("/communications", email())).json
     item = next(i for i in api.hinted if i.result_id == id_from_text(accepted["id"]))
     for name in (EventName.SCHEDULED, EventName.CONTENT_RESOLVED, EventName.QUEUED):
-        [item] = await api.communications.advance([Move(item=item, name=name)])
-        assert item is not None
+        [after] = await api.communications.advance([Move(item=item, name=name)])
+        assert after is not None
+        item = after
     await api.communications.advance([Move(item=item, name=EventName.DELIVERY_ATTEMPTED)])
 
     cancelled = await tenant.post(f"/communications/{accepted['id']}/cancel")
@@ -227,7 +229,7 @@ async def test_it_works_where_a_server_has_mounted_it(tenant: Tenant, api: Api):
     async def behind_a_mount(scope, receive, send):
         # One server strips the prefix from the path, another leaves it.
         for path in (scope["path"], scope["path"].removeprefix("/v1")):
-            sent = []
+            sent: list[Any] = []
 
             async def collect(message, sent=sent):
                 sent.append(message)
@@ -237,18 +239,10 @@ async def test_it_works_where_a_server_has_mounted_it(tenant: Tenant, api: Api):
         for message in sent:
             await send(message)
 
-    import uvicorn
-
-    port = free_port()
-    server = Server(uvicorn.Config(behind_a_mount, port=port, lifespan="off", log_level="warning"))
-    running = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    tenant.base = f"http://127.0.0.1:{port}/v1"
-    answer = await tenant.get("/communications")
-    unknown = await tenant.get("/nothing")
-    server.should_exit = server.force_exit = True
-    await running
+    async with listening(behind_a_mount) as base:
+        tenant.base = base
+        answer = await tenant.get("/communications")
+        unknown = await tenant.get("/nothing")
 
     assert answer.status == 200
     assert unknown.status == 404

@@ -1,0 +1,233 @@
+"""What came of the demonstration, and whether its numbers add up. Pure.
+
+The facts come from three sides that know nothing of each other: what the API answered to the
+senders, what its lists say at the end, and what is in the mailbox.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from cdp.cli.demo_plan import Expected, percentile
+
+FINAL: Final = ("delivered", "undeliverable", "cancelled", "expired", "suppressed")
+
+Row = Mapping[str, Any]
+
+
+@dataclass(slots=True, kw_only=True)
+class SenderFacts:
+    """One client's messages at the end."""
+
+    title: str
+    expected: Expected
+    accepted: int = 0
+    """Answered 202."""
+    rejected: int = 0
+    listed: int = 0
+    states: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Why those that failed for good did."""
+    retried: int = 0
+    scheduled: int = 0
+    opened: int = 0
+    clicked: int = 0
+    arrived: int = 0
+    """Different messages of it in the mailbox."""
+    wait_s: list[float] = field(default_factory=list)
+    """From accept to inbox, of what was sent at once and taken at the first attempt."""
+    retried_wait_s: list[float] = field(default_factory=list)
+    late_s: list[float] = field(default_factory=list)
+    """From the time it was scheduled for to the inbox."""
+    first_accepted_at: float | None = None
+    example: str | None = None
+    """The id of the one that was tried most often and delivered."""
+    example_attempts: int = 0
+
+    @property
+    def pending(self) -> int:
+        """Those without a final state."""
+        return self.listed - sum(self.states[name] for name in FINAL)
+
+    def add(self, row: Row, received_at: float | None) -> None:
+        """Count one result as the API lists it, with its time in the mailbox if it is there."""
+        status, attempts = str(row["status"]), int(row["attempts"])
+        created_at = moment_of(row["created_at"])
+        self.listed += 1
+        self.states[status] += 1
+        self.retried += attempts > 1
+        self.scheduled += row["send_at"] is not None
+        self.opened += row["opened_at"] is not None
+        self.clicked += row["clicked_at"] is not None
+        if status == "undeliverable":
+            self.reasons[str(row["reason"])] += 1
+        first = self.first_accepted_at
+        self.first_accepted_at = created_at if first is None else min(first, created_at)
+        if received_at is not None:
+            self.arrived += 1
+            self._wait(row, attempts, created_at, received_at)
+        if status == "delivered" and attempts > self.example_attempts:
+            self.example, self.example_attempts = str(row["id"]), attempts
+
+    def _wait(self, row: Row, attempts: int, created_at: float, received_at: float) -> None:
+        if attempts > 1:
+            self.retried_wait_s.append(received_at - created_at)
+        elif row["send_at"] is not None:
+            self.late_s.append(received_at - moment_of(row["send_at"]))
+        else:
+            self.wait_s.append(received_at - created_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """All that the report is made of."""
+
+    shop: SenderFacts
+    bank: SenderFacts
+    began_at: float
+    """When the command was started; seconds since 1970, as all times here."""
+    posting_began_at: float
+    posting_ended_at: float
+    first_arrival_at: float | None
+    last_arrival_at: float | None
+    busiest_per_s: int
+    """Messages that arrived in the busiest second."""
+    doubles: int
+    """Messages that arrived once more, under the same Message-ID."""
+    opened: int
+    clicked: int
+    """What the reader did, each message counted once."""
+    follow_failed: int
+    repeats: int
+    """Requests to the API that had to be sent once more."""
+    timed_out: bool
+    example: str | None
+    timeline: Sequence[Row]
+
+    @property
+    def senders(self) -> tuple[SenderFacts, SenderFacts]:
+        """Both."""
+        return self.shop, self.bank
+
+    @property
+    def delivered(self) -> int:
+        """Of both."""
+        return sum(sender.states["delivered"] for sender in self.senders)
+
+    @property
+    def delivered_per_s(self) -> float | None:
+        """From the first accept to the last arrival."""
+        begins = [s.first_accepted_at for s in self.senders if s.first_accepted_at is not None]
+        if not begins or self.last_arrival_at is None:
+            return None
+        return self.delivered / max(self.last_arrival_at - min(begins), 0.001)
+
+    @property
+    def accepted_per_s(self) -> float:
+        """While the shop was posting its campaign."""
+        return self.shop.accepted / max(self.posting_ended_at - self.posting_began_at, 0.001)
+
+    @property
+    def first_arrival_s(self) -> float | None:
+        """From the command's start to the first message in the mailbox."""
+        return None if self.first_arrival_at is None else self.first_arrival_at - self.began_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that must hold."""
+
+    sentence: str
+    wanted: int
+    found: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether it does."""
+        return self.wanted == self.found
+
+
+def checks(facts: Facts) -> list[Check]:
+    """What must hold between the plan, the API and the mailbox."""
+    found = [
+        Check(sentence=sentence, wanted=sum(wanted), found=sum(got))
+        for sentence, wanted, got in (
+            _both(facts, "Accepted as planned", lambda s: (s.expected.accepted, s.accepted)),
+            _both(facts, "Refused as planned", lambda s: (s.expected.rejected, s.rejected)),
+            _both(facts, "Each 202 has its communication", lambda s: (s.accepted, s.listed)),
+            _both(facts, "Nothing is pending", lambda s: (0, s.pending)),
+            _both(
+                facts,
+                "Delivered: all but the bounced and the cancelled",
+                lambda s: (s.expected.delivered, s.states["delivered"]),
+            ),
+            _both(
+                facts,
+                "Each delivered one is in the mailbox, and no other",
+                lambda s: (s.states["delivered"], s.arrived),
+            ),
+        )
+    ]
+    return [
+        *found,
+        Check(sentence="Opened as often as read", wanted=facts.opened, found=_opened(facts)),
+        Check(sentence="Clicked as often as followed", wanted=facts.clicked, found=_clicked(facts)),
+        Check(sentence="Every pixel and link answers", wanted=0, found=facts.follow_failed),
+    ]
+
+
+def _both(facts: Facts, sentence: str, pair: Any) -> tuple[str, list[int], list[int]]:
+    pairs = [pair(sender) for sender in facts.senders]
+    return sentence, [wanted for wanted, _ in pairs], [got for _, got in pairs]
+
+
+def _opened(facts: Facts) -> int:
+    return sum(sender.opened for sender in facts.senders)
+
+
+def _clicked(facts: Facts) -> int:
+    return sum(sender.clicked for sender in facts.senders)
+
+
+def moment_of(text: str) -> float:
+    """Seconds since 1970 of a time as the API writes it."""
+    return datetime.fromisoformat(text).timestamp()
+
+
+def busiest_second(arrivals: Iterable[float]) -> int:
+    """How many there were in the second that had most."""
+    return max(Counter(map(int, arrivals)).values(), default=0)
+
+
+def latency_rows(facts: Facts) -> list[tuple[str, int, float | None, float | None]]:
+    """What was measured, how many, half of them within, 99 % within."""
+    rows = (
+        ("bank: password resets, urgent", facts.bank.wait_s + facts.bank.retried_wait_s),
+        ("shop: campaign, in bulk", facts.shop.wait_s),
+        ("shop: campaign, retried ones", facts.shop.retried_wait_s),
+        ("shop: scheduled ones, from their time", facts.shop.late_s),
+    )
+    return [(name, len(v), percentile(v, 50), percentile(v, 99)) for name, v in rows]
+
+
+def timeline_rows(events: Sequence[Row]) -> list[tuple[str, str, str, str]]:
+    """A log for people: time, time since the event before, event, what it says."""
+    rows = []
+    before: datetime | None = None
+    for event in sorted(events, key=lambda e: (datetime.fromisoformat(e["at"]), e["number"] or 0)):
+        at = datetime.fromisoformat(event["at"])
+        since = "" if before is None else f"+{(at - before).total_seconds():.3f} s"
+        rows.append((f"{at:%H:%M:%S}.{at:%f}"[:12], since, event["event"], _said(event)))
+        before = at
+    return rows
+
+
+_SAID: Final = ("attempt", "reason", "code", "answer", "queue", "template", "version", "url")
+
+
+def _said(event: Row) -> str:
+    details: Mapping[str, Any] = event["details"]
+    words = [f"{name} {details[name]}" for name in _SAID if details.get(name) not in (None, "")]
+    return ", ".join(words)

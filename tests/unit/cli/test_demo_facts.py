@@ -1,0 +1,205 @@
+"""The report's numbers: what is counted, and what has to add up."""
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from cdp.cli.demo_client import mail_of, opened_of
+from cdp.cli.demo_facts import (
+    Facts,
+    SenderFacts,
+    busiest_second,
+    checks,
+    latency_rows,
+    moment_of,
+    timeline_rows,
+)
+from cdp.cli.demo_plan import Expected
+from cdp.cli.demo_report import adds_up, print_report, times
+
+CREATED = "2030-03-20T08:00:00Z"
+START = moment_of(CREATED)
+
+
+def _row(**changes: Any) -> dict[str, Any]:
+    return {
+        "id": "a",
+        "status": "delivered",
+        "reason": None,
+        "attempts": 1,
+        "created_at": CREATED,
+        "send_at": None,
+        "opened_at": None,
+        "clicked_at": None,
+        **changes,
+    }
+
+
+def _facts(**changes: Any) -> Facts:
+    shop = SenderFacts(
+        title="shop",
+        expected=Expected(accepted=4, rejected=1, undeliverable=1, retried=1, cancelled=1),
+        accepted=4,
+        rejected=1,
+    )
+    shop.add(_row(opened_at=CREATED, clicked_at=CREATED), START + 5)
+    shop.add(_row(id="b", attempts=3), START + 9)
+    shop.add(_row(id="c", status="undeliverable", reason="permanent"), None)
+    shop.add(_row(id="d", status="cancelled", send_at=CREATED), None)
+    bank = SenderFacts(title="bank", expected=Expected(accepted=1), accepted=1)
+    bank.add(_row(id="e"), START + 0.25)
+    values: dict[str, Any] = {
+        "shop": shop,
+        "bank": bank,
+        "began_at": START - 20,
+        "posting_began_at": START,
+        "posting_ended_at": START + 2,
+        "first_arrival_at": START + 0.25,
+        "last_arrival_at": START + 9,
+        "busiest_per_s": 1,
+        "doubles": 0,
+        "opened": 1,
+        "clicked": 1,
+        "follow_failed": 0,
+        "repeats": 0,
+        "timed_out": False,
+        "example": "b",
+        "timeline": [],
+    }
+    return Facts(**(values | changes))
+
+
+def test_a_sound_run_adds_up():
+    facts = _facts()
+
+    assert all(check.holds for check in checks(facts)), checks(facts)
+    assert adds_up(facts)
+    assert facts.shop.pending == facts.bank.pending == 0
+    assert facts.shop.reasons == {"permanent": 1}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"opened": 2}, {"clicked": 0}, {"follow_failed": 1}, {"timed_out": True}],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_number_that_differs_is_found(changes):
+    assert not adds_up(_facts(**changes))
+
+
+def test_a_delivered_message_that_is_not_in_the_mailbox_is_found():
+    facts = _facts()
+    facts.bank.add(_row(id="f"), None)
+    facts.bank.accepted = 2
+
+    wrong = [check.sentence for check in checks(facts) if not check.holds]
+
+    assert "Each delivered one is in the mailbox, and no other" in wrong
+
+
+def test_a_cancelled_message_in_the_mailbox_is_found():
+    facts = _facts()
+    facts.shop.add(_row(id="x", status="cancelled"), START + 1)
+
+    assert not adds_up(facts)
+
+
+def test_an_accepted_message_that_the_api_does_not_list_is_found():
+    facts = _facts()
+    facts.shop.accepted += 1
+
+    assert not adds_up(facts)
+
+
+def test_the_example_is_the_delivered_one_that_was_tried_most_often():
+    assert _facts().shop.example == "b"
+
+
+def test_waits_are_counted_apart_for_first_attempts_retries_and_the_scheduled():
+    facts = _facts()
+    facts.shop.add(_row(id="g", send_at="2030-03-20T08:00:10Z"), START + 10.5)
+
+    rows = {name: [count, half] for name, count, half, _ in latency_rows(facts)}
+
+    assert rows["bank: password resets, urgent"] == pytest.approx([1, 0.25])
+    assert rows["shop: campaign, in bulk"] == pytest.approx([1, 5])
+    assert rows["shop: campaign, retried ones"] == pytest.approx([1, 9])
+    assert rows["shop: scheduled ones, from their time"] == pytest.approx([1, 0.5])
+
+
+def test_rates_and_times_are_told():
+    facts = _facts()
+
+    assert facts.accepted_per_s == pytest.approx(2)
+    assert facts.delivered_per_s == pytest.approx(3 / 9)
+    assert busiest_second([1.1, 1.9, 2.0]) == 2
+    assert busiest_second([]) == 0
+    assert times(facts, up_s=18.0, whole_s=44.0) == (
+        "Platform up after 18.00 s; first message in the mailbox 20.2 s after the command's "
+        "start; all done after 44.0 s."
+    )
+
+
+def test_a_timeline_is_in_order_with_the_time_between_and_what_was_said():
+    events = [
+        {
+            "at": "2030-03-20T08:00:01.500Z",
+            "number": 2,
+            "event": "DELIVERY_FAILED",
+            "details": {"attempt": 1, "answer": "451 later", "reason": "transient"},
+        },
+        {"at": "2030-03-20T08:00:01.000Z", "number": 1, "event": "CREATED", "details": {}},
+    ]
+
+    assert timeline_rows(events) == [
+        ("08:00:01.000", "", "CREATED", ""),
+        (
+            "08:00:01.500",
+            "+0.500 s",
+            "DELIVERY_FAILED",
+            "attempt 1, reason transient, answer 451 later",
+        ),
+    ]
+
+
+def test_the_report_fits_a_terminal_and_names_what_is_wrong():
+    console = Console(width=100, record=True, file=io.StringIO())
+
+    print_report(console, _facts(opened=7))
+
+    text = console.export_text()
+    assert "What happened" in text
+    assert "NO" in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_a_mail_is_read_from_the_mailbox_list():
+    mail = mail_of(
+        {
+            "id": "m",
+            "message_id": "<r@cdp.localhost>",
+            "rcpt_to": ["ada@example.org"],
+            "received_at": "2030-03-20T08:00:00.500+00:00",
+        }
+    )
+
+    assert (mail.result_id, mail.recipient, mail.received_at) == (
+        "r",
+        "ada@example.org",
+        START + 0.5,
+    )
+
+
+def test_pixel_and_tracked_links_are_found_and_others_are_not_followed():
+    opened = opened_of(
+        {
+            "html": '<img src="http://127.0.0.1:8000/t/o/tok.gif" width="1">',
+            "links": ["http://127.0.0.1:8000/t/c/abc", "https://shop.example.com/unsubscribe"],
+        }
+    )
+
+    assert opened.pixel == "http://127.0.0.1:8000/t/o/tok.gif"
+    assert opened.links == ("http://127.0.0.1:8000/t/c/abc",)
+    assert opened_of({"html": None}).pixel is None
