@@ -3,12 +3,15 @@
 Read once, in `cdp.wiring`; services get values, never this object.
 """
 
+import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX: Final = "CDP_"
 
 
 class Environment(StrEnum):
@@ -21,7 +24,7 @@ class Environment(StrEnum):
 class Settings(BaseSettings):
     """The settings of one process."""
 
-    model_config = SettingsConfigDict(env_prefix="CDP_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
     env: Environment = Field(
         Environment.DEVELOPMENT,
@@ -110,3 +113,29 @@ class Settings(BaseSettings):
     backlog_max: PositiveInt = Field(
         5_000_000, description="Unfinished results in all; then 503, bulk first."
     )
+
+
+class WrongSettings(Exception):
+    """The settings do not fit together; the message is one sentence that says what to do."""
+
+
+def load_settings() -> Settings:
+    """The settings from the environment.
+
+    Raises:
+        WrongSettings: a `CDP_*` variable names no setting, which a misspelt one would do in
+            silence, or a value is wrong.
+    """
+    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
+    unknown = sorted(n for n in os.environ if n.startswith(PREFIX) and n not in known)
+    if unknown:
+        raise WrongSettings(f"There is no setting {unknown[0]}: see docs/reference/settings.md.")
+    settings = Settings()
+    external = settings.mongo_uri is not None
+    if external and None in (settings.mongo_tracking_uri, settings.mongo_migrate_uri):
+        raise WrongSettings(
+            "With CDP_MONGO_URI, set CDP_MONGO_TRACKING_URI and CDP_MONGO_MIGRATE_URI too."
+        )
+    if settings.env is Environment.PRODUCTION and not external:
+        raise WrongSettings("In production set CDP_MONGO_URI: the embedded MongoDB is refused.")
+    return settings

@@ -15,7 +15,9 @@ from typing import Any, Final
 from pydantic import SecretStr
 
 from cdp.domain.breaker import Breaker
+from cdp.domain.delivery_config import DeliveryConfig
 from cdp.domain.delivery_result import WorkItem
+from cdp.domain.ids import ClientId
 from cdp.embedded.state import StateFolder
 from cdp.http.call import ApiServices
 from cdp.ports.clock import Clock, SystemClock
@@ -40,7 +42,7 @@ from cdp.services.queueing_service import QueueingService
 from cdp.services.scheduling_service import SchedulingService
 from cdp.services.template_service import TemplateEngine, TemplateService
 from cdp.services.verification_service import VerificationService
-from cdp.settings import Environment, Settings
+from cdp.settings import Settings
 from cdp.storage.audit import AuditReads
 from cdp.storage.batches import Batches
 from cdp.storage.clients import ApiKeys, Clients, Senders
@@ -56,34 +58,7 @@ from cdp.storage.partition_leases import PartitionLeases
 from cdp.storage.templates import Templates
 from cdp.telemetry import Telemetry
 
-PREFIX: Final = "CDP_"
 TRACKING_PATH: Final = "/t"
-
-
-class WrongSettings(Exception):
-    """The settings do not fit together; the message is one sentence that says what to do."""
-
-
-def load_settings() -> Settings:
-    """The settings from the environment.
-
-    Raises:
-        WrongSettings: a `CDP_*` variable names no setting, which a misspelt one would do in
-            silence, or a value is wrong.
-    """
-    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
-    unknown = sorted(n for n in os.environ if n.startswith(PREFIX) and n not in known)
-    if unknown:
-        raise WrongSettings(f"There is no setting {unknown[0]}: see docs/reference/settings.md.")
-    settings = Settings()
-    external = settings.mongo_uri is not None
-    if external and None in (settings.mongo_tracking_uri, settings.mongo_migrate_uri):
-        raise WrongSettings(
-            "With CDP_MONGO_URI, set CDP_MONGO_TRACKING_URI and CDP_MONGO_MIGRATE_URI too."
-        )
-    if settings.env is Environment.PRODUCTION and not external:
-        raise WrongSettings("In production set CDP_MONGO_URI: the embedded MongoDB is refused.")
-    return settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +201,10 @@ class Wiring:
             clock=self.clock,
             random_bytes=secrets.token_bytes,
         )
+
+    async def set_retry_policy(self, client_id: ClientId | None, **fields: Any) -> None:
+        """Set a client's delivery configuration, or the platform's; see `DeliveryConfig`."""
+        await DeliveryConfigs(self.database).put(client_id, DeliveryConfig(**fields))
 
     def backlog(self) -> Backlog:
         """The limits on unfinished work; with the embedded MongoDB, on its disk as well."""

@@ -6,7 +6,8 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from cdp.wiring import Wiring, load_settings
+from cdp.settings import load_settings
+from cdp.wiring import Wiring
 from deployments.handles import SUPERVISOR, tell
 
 log = logging.getLogger(__name__)

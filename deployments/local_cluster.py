@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from pydantic import SecretStr
 
 from cdp.embedded.keeper import (
     EmbeddedError,
@@ -155,6 +156,7 @@ class LocalCluster:
             **os.environ,
             **self.state.environment(),
             **self._ray_switches(),
+            **_as_environment(self.settings),
             "CDP_STATE_DIR": str(self.state.root),
         }
 
@@ -310,3 +312,15 @@ class LocalCluster:
             )
         except subprocess.TimeoutExpired:
             return
+
+
+def _as_environment(settings: Settings) -> dict[str, str]:
+    """The settings that differ from the defaults, for the processes that read them anew."""
+    given = {name: getattr(settings, name) for name in settings.model_fields_set}
+    return {
+        f"CDP_{name.upper()}": value.get_secret_value()
+        if isinstance(value, SecretStr)
+        else str(value)
+        for name, value in given.items()
+        if value is not None
+    }

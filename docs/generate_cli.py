@@ -43,7 +43,7 @@ def _row(parameter: Any) -> str:
     else:
         name = ", ".join(f"`{option}`" for option in (*parameter.opts, *parameter.secondary_opts))
     default = parameter.default
-    shown = "" if default is None or default is False or callable(default) else f"`{default}`"
+    shown = "" if default in (None, False, "") or callable(default) else f"`{default}`"
     if parameter.required:
         shown = "required"
     return f"| {name} | {' '.join((getattr(parameter, 'help', '') or '').split())} | {shown} |"

@@ -4,6 +4,8 @@ import os
 
 from hypothesis import settings
 
+pytest_plugins = ["tests.platform"]
+
 # A developer's own CDP_* variables would send the tests to other parts than their own.
 for name in [name for name in os.environ if name.startswith("CDP_")]:
     del os.environ[name]

@@ -4,49 +4,54 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar, overload
 
 T = TypeVar("T")
 
 POLL_S: Final = 0.02
 
 
-async def eventually(condition: Callable[[], T | Awaitable[T]], within_s: float) -> T:
+@overload
+async def eventually(condition: Callable[[], Awaitable[T | None]], within_s: float) -> T: ...
+@overload
+async def eventually(condition: Callable[[], T | None], within_s: float) -> T: ...
+async def eventually(condition: Callable[[], Any], within_s: float) -> Any:
     """Wait until `condition`, which may be async, gives something true, and return that.
 
-    Only an AssertionError of the condition counts as "not yet"; any other error ends the wait.
+    An AssertionError of the condition counts as "not yet"; any other error ends the wait.
 
     Raises:
         AssertionError: it does not within this time; it says what the condition last said.
     """
     give_up_at = time.monotonic() + within_s
     while True:
-        said: Any
         try:
             said = condition()
             if inspect.isawaitable(said):
                 said = await said
         except AssertionError as error:
-            said, why = None, f"{error}"
+            said, why = None, str(error)
         else:
-            why = f"{said!r}"
+            why = repr(said)
         if said:
-            return cast(T, said)
+            return said
         if time.monotonic() >= give_up_at:
             raise AssertionError(f"not within {within_s:g} s; at last: {why}")
         await asyncio.sleep(POLL_S)
 
 
-def eventually_sync(condition: Callable[[], T], within_s: float) -> T:
+def eventually_sync(condition: Callable[[], T | None], within_s: float) -> T:
     """The same where there is no event loop."""
     give_up_at = time.monotonic() + within_s
     while True:
+        said: T | None = None
         try:
-            said, why = condition(), ""
+            said = condition()
+            why = repr(said)
         except AssertionError as error:
-            said, why = None, f"{error}"  # type: ignore[assignment]
+            why = str(error)
         if said:
             return said
         if time.monotonic() >= give_up_at:
-            raise AssertionError(f"not within {within_s:g} s; at last: {why or repr(said)}")
+            raise AssertionError(f"not within {within_s:g} s; at last: {why}")
         time.sleep(POLL_S)

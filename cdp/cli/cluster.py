@@ -61,7 +61,9 @@ def show_addresses(cluster: LocalCluster, key: str | None) -> None:
     table.add_row("API docs", addresses.docs)
     if addresses.mailbox:
         table.add_row("Mailbox", f"{addresses.mailbox}  (SMTP {addresses.mailbox_smtp})")
-    table.add_row("Ray dashboard", f"{addresses.dashboard}  (token: {cluster.state.ray_token_file})")
+    table.add_row(
+        "Ray dashboard", f"{addresses.dashboard}  (token: {cluster.state.ray_token_file})"
+    )
     if key:
         table.add_row("API key", f"{key}  (client {FIRST_CLIENT}; shown this once)")
     out.print(table, soft_wrap=True)

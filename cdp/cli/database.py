@@ -30,10 +30,10 @@ def verify(
         bool, typer.Option(help="Demand that nothing is in motion any more.")
     ] = False,
     accepted: Annotated[
-        Path | None, typer.Option(help="NDJSON of what callers were answered 202: {\"id\": …}.")
+        Path | None, typer.Option(help='NDJSON of what callers were answered 202: {"id": …}.')
     ] = None,
     delivered: Annotated[
-        Path | None, typer.Option(help="NDJSON of what the provider got: {\"message_id\": …}.")
+        Path | None, typer.Option(help='NDJSON of what the provider got: {"message_id": …}.')
     ] = None,
 ) -> None:
     """Read the whole log and prove that the books balance; exit status 1 if they do not.
@@ -43,7 +43,7 @@ def verify(
 
     async def work(wiring: Wiring) -> Verification:
         return await wiring.verification_service().verify(
-            settled=settled, accepted_ledger=accepted, provider_ledger=delivered
+            settled=settled, callers_ledger=accepted, provider_ledger=delivered
         )
 
     with refusals():

@@ -14,7 +14,6 @@ from typing import Annotated, Final
 
 import psutil
 import typer
-from rich.table import Table
 
 from cdp.cli.clients import client_with_sender
 from cdp.cli.cluster import bring_up, end
@@ -176,18 +175,18 @@ def _stop(cluster: LocalCluster, *, was_up: bool) -> None:
 
 def _where_to_look(cluster: LocalCluster, stage: Stage, facts: Facts) -> None:
     addresses = cluster.addresses()
-    table = Table(title="Where to look", title_justify="left", box=None, pad_edge=False,
-                  show_header=False, title_style="bold")  # fmt: skip
-    table.add_row("Mailbox", addresses.mailbox)
-    table.add_row("API docs", addresses.docs)
-    table.add_row(
-        "Ray dashboard", f"{addresses.dashboard}  (token: {cluster.state.ray_token_file})"
+    rows = (
+        ("Mailbox", addresses.mailbox),
+        ("API docs", addresses.docs),
+        ("Ray dashboard", f"{addresses.dashboard}  (token: {cluster.state.ray_token_file})"),
+        ("Shop's API key", stage.shop_key),
+        ("Bank's API key", stage.bank_key),
+        ("Ledgers", f"{stage.ledgers}  (for cdp verify --accepted … --delivered …)"),
     )
-    table.add_row("Shop's API key", stage.shop_key)
-    table.add_row("Bank's API key", stage.bank_key)
-    table.add_row("Ledgers", str(stage.ledgers))
-    out.print()
-    out.print(table, soft_wrap=True)
+    out.print("\nWhere to look", style="bold")
+    for name, text in rows:
+        # Not a table: it would cut a key short on a narrow terminal.
+        out.print(f"{name:<16}{text}", highlight=False, soft_wrap=True, markup=False)
     out.print()
     for text in curl_lines(stage, facts.example):
         out.print(text, highlight=False, soft_wrap=True, markup=False)

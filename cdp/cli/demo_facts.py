@@ -43,8 +43,8 @@ class SenderFacts:
     """From the time it was scheduled for to the inbox."""
     first_accepted_at: float | None = None
     example: str | None = None
-    """The id of the one that was tried most often and delivered."""
-    example_attempts: int = 0
+    """The id of the delivered one with the longest story: tried most often, then looked at."""
+    example_story: tuple[int, bool, bool] = (0, False, False)
 
     @property
     def pending(self) -> int:
@@ -68,8 +68,9 @@ class SenderFacts:
         if received_at is not None:
             self.arrived += 1
             self._wait(row, attempts, created_at, received_at)
-        if status == "delivered" and attempts > self.example_attempts:
-            self.example, self.example_attempts = str(row["id"]), attempts
+        story = (attempts, row["clicked_at"] is not None, row["opened_at"] is not None)
+        if status == "delivered" and story > self.example_story:
+            self.example, self.example_story = str(row["id"]), story
 
     def _wait(self, row: Row, attempts: int, created_at: float, received_at: float) -> None:
         if attempts > 1:
@@ -207,7 +208,7 @@ def latency_rows(facts: Facts) -> list[tuple[str, int, float | None, float | Non
         ("bank: password resets, urgent", facts.bank.wait_s + facts.bank.retried_wait_s),
         ("shop: campaign, in bulk", facts.shop.wait_s),
         ("shop: campaign, retried ones", facts.shop.retried_wait_s),
-        ("shop: scheduled ones, from their time", facts.shop.late_s),
+        ("shop: scheduled ones, from their time on", facts.shop.late_s),
     )
     return [(name, len(v), percentile(v, 50), percentile(v, 99)) for name, v in rows]
 
@@ -219,15 +220,24 @@ def timeline_rows(events: Sequence[Row]) -> list[tuple[str, str, str, str]]:
     for event in sorted(events, key=lambda e: (datetime.fromisoformat(e["at"]), e["number"] or 0)):
         at = datetime.fromisoformat(event["at"])
         since = "" if before is None else f"+{(at - before).total_seconds():.3f} s"
-        rows.append((f"{at:%H:%M:%S}.{at:%f}"[:12], since, event["event"], _said(event)))
+        rows.append((f"{at:%H:%M:%S}.{at:%f}"[:12], since, event["event"], _said(event, at)))
         before = at
     return rows
 
 
-_SAID: Final = ("attempt", "reason", "code", "answer", "queue", "template", "version", "url")
+_SAID: Final = ("template", "version", "queue", "url")
 
 
-def _said(event: Row) -> str:
+def _said(event: Row, at: datetime) -> str:
     details: Mapping[str, Any] = event["details"]
     words = [f"{name} {details[name]}" for name in _SAID if details.get(name) not in (None, "")]
+    if "attempt" in details:
+        words.append(f"attempt {details['attempt']}")
+    if details.get("answer"):
+        words.append(str(details["answer"]))
+    if details.get("reason"):
+        words.append(str(details["reason"]))
+    if event["event"] == "SCHEDULED" and details.get("due_at"):
+        wait_s = (datetime.fromisoformat(details["due_at"]) - at).total_seconds()
+        words.append(f"in {max(wait_s, 0):.1f} s")
     return ", ".join(words)

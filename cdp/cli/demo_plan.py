@@ -145,7 +145,8 @@ def campaign_batches(
     """The campaign: the scheduled ones first, then batches by turns in JSON and NDJSON."""
     items = (campaign_item(person, campaign=campaign, run=run) for person in people)
     scheduled = [
-        {**item, "send_at": send_at_of(index, now)}
+        # Urgent, or they would wait for their turn behind the campaign that they belong to.
+        {**item, "send_at": send_at_of(index, now), "priority": "high"}
         for index, item in enumerate(islice(items, SCHEDULED))
     ]
     yield batch_of(0, scheduled, content_type=NDJSON, scheduled=len(scheduled))

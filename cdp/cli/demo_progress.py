@@ -45,7 +45,7 @@ class Screen:
             self._live.update(picture(standing, now - self._began), refresh=True)
         elif now >= self._next_line:
             self._next_line = now + LINE_EVERY_S
-            self._console.print(line(standing, now - self._began), highlight=False)
+            self._console.print(line(standing, now - self._began), highlight=False, soft_wrap=True)
 
 
 def line(standing: Standing, elapsed_s: float) -> str:

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from cdp.embedded.state import EmbeddedError
 from cdp.errors import CdpError
-from cdp.settings import Settings
-from cdp.wiring import Wiring, WrongSettings, load_settings
+from cdp.settings import Settings, WrongSettings, load_settings
+from cdp.wiring import Wiring
 
 T = TypeVar("T")
 
@@ -40,9 +40,7 @@ def settings() -> Settings:
         raise WrongSettings(f"{name}: {first['msg']}.") from None
 
 
-def with_wiring(
-    component: str, work: Callable[[Wiring], Coroutine[Any, Any, T]]
-) -> T:
+def with_wiring(component: str, work: Callable[[Wiring], Coroutine[Any, Any, T]]) -> T:
     """Run `work` with the parts of one process, and close them."""
 
     async def run() -> T:

@@ -84,8 +84,17 @@ def address_mark(address: str) -> bytes:
 
 
 def judge(case: Case, terms: Terms) -> Judgement:
-    """Hold one result against the rules."""
+    """Hold one result against the rules. Whatever is stored, there is a judgement."""
     verdict = Judgement()
+    try:
+        _judge(case, terms, verdict)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        kind = type(error).__name__
+        verdict.findings.append(("V4", f"What is stored of it cannot be read: {kind} {error}."))
+    return verdict
+
+
+def _judge(case: Case, terms: Terms, verdict: Judgement) -> None:
     events = case.events
     count = len(events)
     while count and events[count - 1]["_id"][16:20] == UNNUMBERED_MARK:
@@ -95,7 +104,7 @@ def judge(case: Case, terms: Terms) -> Judgement:
     shape = shape_of(tuple([event["event"] for event in numbered]))
     if case.result is None and _was_never_accepted(shape, case):
         verdict.never_accepted = True
-        return verdict
+        return
     if len(events) > count:
         _engagement(events[count:], shape, verdict)
     if numbered:
@@ -110,7 +119,6 @@ def judge(case: Case, terms: Terms) -> Judgement:
         verdict.findings.append(("V2", f"It has no final state: it is {shape.fold.status}."))
     if case.ledger is not None:
         _ledger(case, shape, numbered, terms, verdict)
-    return verdict
 
 
 def _owner(case: Case) -> bytes:

@@ -205,10 +205,8 @@ def _change_of(given: ChangeIn, call: Call) -> dict[str, Any]:
     names = given.model_fields_set
     if not names:
         raise Invalid.at("", "missing", "Give send_at, expires_at or priority.")
-    if "priority" in names and given.priority is None:
-        raise Invalid.at("/priority", "missing", "The priority can't be taken away.")
     change: dict[str, Any] = {name: getattr(given, name) for name in names}
-    if given.priority is not None:
+    if "priority" in change:
         change["priority"] = int(PRIORITIES[given.priority])
     if given.expires_at is not None and given.expires_at <= call.services.clock.now():
         raise Invalid.at("/expires_at", "past", "This time has passed.")

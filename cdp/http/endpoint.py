@@ -6,6 +6,8 @@ route's handler and turns whatever comes of it into exactly one answer.
 
 import asyncio
 import logging
+import traceback
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -13,7 +15,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
-from cdp.errors import CdpError, OutcomeUnknown, PlatformFull
+from cdp.errors import BacklogFull, CdpError, OutcomeUnknown, PlatformFull
 from cdp.http.answer import Answer
 from cdp.http.authentication import authenticate
 from cdp.http.call import ApiServices, Call, Handler
@@ -24,6 +26,8 @@ log = logging.getLogger(__name__)
 DEADLINE_S: Final = 45.0
 BATCH_DEADLINE_S: Final = 180.0
 BUSY_RETRY_S: Final = 1
+CLIENT_SHARE: Final = 0.8
+"""Of the places in flight that one client may have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,21 +70,48 @@ class Route:
 
 
 class Gate:
-    """How many requests are in flight in this process; beyond its bound none is let in."""
+    """How many requests are in flight in this process, in all and of one client.
+
+    Beyond its bound none is let in, and no client can hold every place: one that sends its bodies
+    slowly would keep the others out.
+    """
 
     def __init__(self, most: int) -> None:
         self._free = most
+        self._client_most = max(1, int(most * CLIENT_SHARE))
+        self._by_client: Counter[bytes] = Counter()
 
-    def enter(self) -> bool:
-        """Take a place, if there is one."""
+    def enter(self) -> None:
+        """Take a place.
+
+        Raises:
+            PlatformFull: there is none.
+        """
         if self._free == 0:
-            return False
+            raise PlatformFull("Too many requests are in flight.", retry_after_s=BUSY_RETRY_S)
         self._free -= 1
-        return True
 
     def leave(self) -> None:
         """Give the place back."""
         self._free += 1
+
+    def enter_client(self, client_id: bytes) -> None:
+        """Count a request that is in as one of this client's.
+
+        Raises:
+            BacklogFull: it has as many as one client may have.
+        """
+        if self._by_client[client_id] >= self._client_most:
+            raise BacklogFull(
+                "Too many requests of this client are in flight.", retry_after_s=BUSY_RETRY_S
+            )
+        self._by_client[client_id] += 1
+
+    def leave_client(self, client_id: bytes) -> None:
+        """Count it no longer."""
+        self._by_client[client_id] -= 1
+        if not self._by_client[client_id]:
+            del self._by_client[client_id]
 
 
 class PathEndpoint:
@@ -111,27 +142,40 @@ class PathEndpoint:
         await answer.send(send)
 
     async def _within_limits(self, route: Route, scope: Scope, receive: Receive) -> Answer:
-        if not route.open and not self._gate.enter():
-            busy = PlatformFull("Too many requests are in flight.", retry_after_s=BUSY_RETRY_S)
-            return problem_answer(busy)
         call = Call(
             scope=scope, receive=receive, services=self._services, headers=dict(scope["headers"])
         )
         try:
             async with asyncio.timeout(route.deadline_s):
-                if not route.open:
-                    await authenticate(call)
-                return await route.handler(call)
+                return await (route.handler(call) if route.open else self._let_in(route, call))
         except CdpError as error:
             return self._refused(error)
         except TimeoutError:
             return self._refused(OutcomeUnknown("This took too long."))
-        except Exception:
-            log.exception("a request failed", extra={"route": route.name})
-            return self._refused(CdpError())
+        except Exception as error:
+            # The message of an error may hold what was sent, so it is left out.
+            log.error(
+                "a request failed",
+                extra={
+                    "route": route.name,
+                    "error": type(error).__name__,
+                    "trace": traceback.format_tb(error.__traceback__),
+                },
+            )
+            return self._refused(CdpError("The request failed here; it may be repeated."))
+
+    async def _let_in(self, route: Route, call: Call) -> Answer:
+        self._gate.enter()
+        try:
+            await authenticate(call)
+            client_id = call.caller.client.id
+            self._gate.enter_client(client_id)
+            try:
+                return await route.handler(call)
+            finally:
+                self._gate.leave_client(client_id)
         finally:
-            if not route.open:
-                self._gate.leave()
+            self._gate.leave()
 
     def _refused(self, error: CdpError) -> Answer:
         answer = problem_answer(error)

@@ -98,7 +98,7 @@ def pointer_of(location: list[Any] | tuple[Any, ...]) -> str:
 
 def _is_deep(value: Any) -> bool:
     level = [value]
-    for _ in range(DEPTH_MAX + 1):
+    for _ in range(DEPTH_MAX):
         level = [child for container in level for child in _children(container)]
         if not level:
             return False
@@ -147,7 +147,7 @@ def _float(digits: str) -> object:
 
 
 def _unstorable(value: Any, at: tuple[str | int, ...]) -> Iterator[FieldError]:
-    if len(at) > DEPTH_MAX:
+    if len(at) >= DEPTH_MAX and isinstance(value, dict | list):
         yield FieldError(
             pointer=pointer_of(at),
             code="too_deep",

@@ -218,12 +218,20 @@ class CommunicationIn(Input):
     ] = {}
 
 
+def _no_defaults(schema: dict[str, Any]) -> None:
+    # What a change leaves out stays as it is; a default would say otherwise.
+    for field in schema["properties"].values():
+        field.pop("default", None)
+
+
 class ChangeIn(Input):
-    """What is to change; null takes a time away."""
+    """What is to change, and only what is named. Null takes a time away."""
+
+    model_config = ConfigDict(json_schema_extra=_no_defaults)
 
     send_at: Time = None
     expires_at: Time = None
-    priority: PriorityWord | None = None
+    priority: PriorityWord = "normal"
 
 
 class TemplateIn(Input):

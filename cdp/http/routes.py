@@ -298,7 +298,13 @@ TEMPLATES: Final[Sequence[Route]] = (
             summary="Read a template",
             parameters=(
                 NAME,
-                _query("version", "Not the current one.", type="integer", minimum=1),
+                _query(
+                    "version",
+                    "Not the current one.",
+                    type="integer",
+                    minimum=1,
+                    maximum=999_999_999,
+                ),
             ),
             answers={200: outputs.TemplateOut},
             problems=READS,

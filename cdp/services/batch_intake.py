@@ -6,6 +6,7 @@ idempotency key completes what is missing and doubles nothing, whatever died in 
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -105,9 +106,17 @@ class BatchIntake:
             return await self._intake.accept(requests)
         except OutcomeUnknown as error:
             return [error] * len(requests)
-        except Exception:
-            # One that cannot be stored must not fail its neighbours, whose turn comes alone.
-            log.exception("a chunk could not be stored", extra={"requests": len(requests)})
+        except Exception as error:
+            # One that cannot be stored must not fail its neighbours, whose turn comes alone. The
+            # message of the error may hold what was sent, so it is left out.
+            log.error(
+                "a chunk could not be stored",
+                extra={
+                    "requests": len(requests),
+                    "error": type(error).__name__,
+                    "trace": traceback.format_tb(error.__traceback__),
+                },
+            )
             if len(requests) == 1:
                 return [CdpError("This request could not be stored.")]
             return [(await self._accept([request]))[0] for request in requests]

@@ -157,7 +157,7 @@ class VerificationRun:
                 result_id=result_id,
                 events=chunk.events.get(result_id, ()),
                 result=result,
-                request=self._requests.get(result["request_id"]) if result else None,
+                request=self._requests.get(_request_of(result)) if result else None,
                 recipient=chunk.recipients.get(result_id),
                 communication=chunk.communications.get(result_id),
                 ledger=None if entries is None else entries.get(result_id, ()),
@@ -171,7 +171,7 @@ class VerificationRun:
     async def _requests_of(self, chunk: Chunk) -> dict[bytes, Document]:
         """The requests of a chunk's results; one with many recipients has another id than they."""
         requests = chunk.requests
-        wanted = {result["request_id"] for result in chunk.results.values()} - requests.keys()
+        wanted = set(map(_request_of, chunk.results.values())) - requests.keys()
         for request_id in wanted & self._requests.keys():
             requests[request_id] = self._requests[request_id]
             wanted.discard(request_id)
@@ -199,12 +199,12 @@ class VerificationRun:
         result = case.result
         if verdict.bucket is not None:
             campaign = case.request.get("campaign") if case.request else None
-            account = (case.events[0]["client_id"], campaign)
+            account = (case.events[0].get("client_id", b""), campaign)
             self.books.account(account, verdict.bucket)
             if verdict.opened:
                 self.books.engage(account, opened=True, clicked=verdict.clicked)
         if result is not None:
-            self.books.accept((result["client_id"], result.get("campaign")))
+            self.books.accept((result.get("client_id", b""), result.get("campaign")))
         if verdict.overdue:
             self.overdue += 1
             if len(self._overdue) < OVERDUE_KEPT:
@@ -263,7 +263,7 @@ class VerificationRun:
         """The result before its log, so that it is never ahead; content after the log."""
         results = await self._audit.by_id(RESULTS, ids)
         logs = await self._audit.events_of(ids)
-        wanted = [{result["request_id"] for result in results.values()}, ids, ids]
+        wanted = [set(map(_request_of, results.values())), ids, ids]
         requests, recipients, communications = await asyncio.gather(
             *(self._audit.by_id(name, some) for name, some in zip(KIN, wanted, strict=True))
         )
@@ -275,7 +275,7 @@ class VerificationRun:
                     result_id=result_id,
                     events=logs[result_id],
                     result=result,
-                    request=requests.get(result["request_id"]) if result else None,
+                    request=requests.get(_request_of(result)) if result else None,
                     recipient=recipients.get(result_id),
                     communication=communications.get(result_id),
                     ledger=suspects[result_id],
@@ -307,3 +307,8 @@ class VerificationRun:
             if epoch > known:
                 sentence = f"It was queued in epoch {epoch}; partition {partition} is at {known}."
                 self.findings.note("V10", sentence, result_id=result_id)
+
+
+def _request_of(result: Document) -> bytes:
+    request_id: bytes = result.get("request_id", b"")
+    return request_id

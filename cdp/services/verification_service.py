@@ -252,19 +252,17 @@ class VerificationService:
     async def _accepted(self, ids: list[bytes], findings: Findings) -> None:
         requests = await self._audit.by_id("communication_requests", ids)
         results = await self._audit.by_id("delivery_results", ids)
+        shared = [r for r, request in requests.items() if request["recipients"] > 1]
+        there = await self._audit.results_of_requests(shared)
         for request_id in ids:
             request = requests.get(request_id)
             if request is None:
                 sentence = "It was answered 202, but there is no such request."
                 findings.note("V1", sentence, result_id=request_id)
                 continue
-            wanted = request["recipients"]
-            if wanted == 1:
-                there = int(request_id in results)
-            else:
-                there = await self._audit.results_of_request(request_id)
-            if there != wanted:
-                sentence = f"It was answered 202 for {wanted} recipients; {there} have a result."
+            wanted, found = request["recipients"], there.get(request_id, request_id in results)
+            if found != wanted:
+                sentence = f"It was answered 202 for {wanted} recipients; {found:d} have a result."
                 findings.note("V1", sentence, result_id=request_id, client=request["client_id"])
 
 

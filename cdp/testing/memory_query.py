@@ -33,9 +33,12 @@ def matches(document: Document, query: Mapping[str, Any], now: datetime) -> bool
 
 
 def _fits(document: Document, name: str, wanted: Any) -> bool:
-    if not _is_operators(wanted):
+    if not isinstance(wanted, dict) or not _is_operators(wanted):
         return bool(document.get(name) == wanted)
-    return all(_holds(document, name, op, value) for op, value in wanted.items())
+    for op, value in wanted.items():
+        if not _holds(document, name, op, value):
+            return False
+    return True
 
 
 def _is_operators(wanted: Any) -> bool:

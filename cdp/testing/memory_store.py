@@ -150,22 +150,18 @@ class MemoryDatabase:
             world.spawn(self._later(pieces))
             await self._cut()
         until = len(pieces) // 2 if fate is Fate.HALF_DONE else len(pieces)
-        await self._apply(pieces[:until])
+        gap = until > 1 and world.chance(world.faults.half_rate)
+        pause_at = world.random.randrange(until) if gap else -1
+        for index in range(until):
+            if index == pause_at:
+                await asyncio.sleep(world.delay_s())
+            pieces[index]()
         if fate in (Fate.UNANSWERED, Fate.HALF_DONE):
             await self._cut()
         if not world.faults.stopped and world.chance(0.05):
             await process.lag()
         await process.gate()
         return fate
-
-    async def _apply(self, pieces: Sequence[Callable[[], None]]) -> None:
-        world = self.server.world
-        gap = len(pieces) > 1 and world.chance(world.faults.half_rate)
-        at = world.random.randrange(len(pieces)) if gap else -1
-        for index, piece in enumerate(pieces):
-            if index == at:
-                await asyncio.sleep(world.delay_s())
-            piece()
 
     async def _later(self, pieces: Sequence[Callable[[], None]]) -> None:
         await asyncio.sleep(self.server.world.late_s())

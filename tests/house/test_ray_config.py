@@ -22,7 +22,7 @@ def cluster():
 
 def constants(tree):
     """The names of a module that are bound to text."""
-    found = {}
+    found: dict[str, str] = {}
     for node in tree.body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         value = getattr(node, "value", None)

@@ -1,6 +1,7 @@
 """Every route asks for an API key, or is listed here as open to everybody."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -26,17 +27,20 @@ class Nothing:
         return Nothing()
 
 
+NOTHING: Any = Nothing()
+
+
 def services():
     """The API's services, of which only authentication works."""
     access = AccessService(
-        clients=Nothing(),
-        keys=Nothing(),
-        senders=Nothing(),
+        clients=NOTHING,
+        keys=NOTHING,
+        senders=NOTHING,
         pepper=b"pepper",
         clock=SystemClock(),
         random_bytes=bytes,
     )
-    given = {f.name: Nothing() for f in dataclasses.fields(ApiServices)}
+    given = {f.name: NOTHING for f in dataclasses.fields(ApiServices)}
     given |= {"access": access, "metrics": Telemetry(), "requests_max": 10}
     return ApiServices(**given)
 

@@ -25,6 +25,7 @@ from tests.integration.verification_world import (
 
 E = EventName
 MANY = 30_000
+LOOKS_MAX, MOVED = 100, 20
 RSS_GROWTH_MAX = 90 * 1024 * 1024
 
 
@@ -149,14 +150,11 @@ async def test_v7_nothing_is_asked_of_a_provider_without_a_ledger(world):
     assert without.taken == 0
 
 
-async def lives_on(world: World, client_id: ClientId, stop: asyncio.Event) -> int:
-    """Take in and deliver until told to stop; how many."""
-    done = 0
+async def lives_on(world: World, client_id: ClientId, stop: asyncio.Event) -> None:
+    """Take in and deliver until told to stop."""
     while not stop.is_set():
         items = await world.accept([request_of(client_id, recipients=n) for n in (1, 1, 2)])
         await world.live(items, LIVES["retried"])
-        done += len(items)
-    return done
 
 
 async def test_a_live_platform_gives_no_false_alarm(world):
@@ -165,21 +163,20 @@ async def test_a_live_platform_gives_no_false_alarm(world):
         asyncio.create_task(lives_on(world, client_id, stop))
         for client_id in (*world.client_ids, *world.client_ids)
     ]
-    found, looked_again = [], 0
+    found, looked_again, accepted = [], 0, len(world.told)
     try:
-        for _ in range(60):
+        for _ in range(LOOKS_MAX):
             verification = await world.verify()
             found += verification.violations
             looked_again += verification.looked_again - verification.late
-            if looked_again > 20:
+            if looked_again > MOVED and len(world.told) > accepted + MOVED:
                 break
     finally:
         stop.set()
-        written = await asyncio.gather(*writers)
+        await asyncio.gather(*writers)
 
     assert found == []
-    assert looked_again > 20, "nothing moved while it was being read"
-    assert sum(written) > 100
+    assert looked_again > MOVED, "nothing moved while it was being read"
     assert (await world.verify()).violations == ()
 
 

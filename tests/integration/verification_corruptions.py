@@ -93,11 +93,6 @@ async def a_delivered_one_is_cancelled_as_well(world: World) -> ResultId:
     return await add_event(world, "delivered", 6, E.CANCELLED)
 
 
-@breaks("V2")
-async def an_expired_one_is_undeliverable_as_well(world: World) -> ResultId:
-    return await add_event(world, "expired", 5, E.UNDELIVERABLE)
-
-
 @breaks("V3")
 async def a_log_begins_with_content_resolved(world: World) -> ResultId:
     return await set_event(world, "rendered", 1, event="CONTENT_RESOLVED")
@@ -106,11 +101,6 @@ async def a_log_begins_with_content_resolved(world: World) -> ResultId:
 @breaks("V3")
 async def it_is_queued_without_content(world: World) -> ResultId:
     return await set_event(world, "queued", 2, event="SCHEDULED")
-
-
-@breaks("V3")
-async def it_succeeds_without_an_attempt(world: World) -> ResultId:
-    return await set_event(world, "delivered", 4, event="QUEUED")
 
 
 @breaks("V3")
@@ -158,6 +148,19 @@ async def a_status_is_wrong(world: World) -> ResultId:
 
 
 @breaks("V4")
+async def a_result_lacks_most_of_its_fields(world: World) -> ResultId:
+    result_id = world.results["delivered"]
+    gone = dict.fromkeys(("status", "client_id", "request_id", "campaign", "partition"), "")
+    await world.admin[RESULTS].update_one({"_id": result_id}, {"$unset": gone})
+    return result_id
+
+
+@breaks("V4")
+async def a_priority_is_none_that_exists(world: World) -> ResultId:
+    return await set_result(world, "queued", priority=9)
+
+
+@breaks("V4")
 async def the_attempts_of_a_result_are_wrong(world: World) -> ResultId:
     return await set_result(world, "retried", attempt=1)
 
@@ -177,11 +180,6 @@ async def a_result_has_content_that_its_log_knows_nothing_of(world: World) -> Re
 @breaks("V4")
 async def a_priority_is_wrong(world: World) -> ResultId:
     return await set_result(world, "changed", priority=2, lane="default")
-
-
-@breaks("V4")
-async def a_lane_is_wrong(world: World) -> ResultId:
-    return await set_result(world, "queued", lane="high")
 
 
 @breaks("V4")
@@ -328,12 +326,6 @@ async def it_is_attempted_after_it_was_cancelled(world: World) -> ResultId:
 async def the_provider_took_a_cancelled_one(world: World) -> ResultId:
     world.taken.append(world.entry(world.results["cancelled"]))
     return world.results["cancelled"]
-
-
-@breaks("V9")
-async def the_provider_took_a_suppressed_one(world: World) -> ResultId:
-    world.taken.append(world.entry(world.results["suppressed"]))
-    return world.results["suppressed"]
 
 
 @breaks("V10")

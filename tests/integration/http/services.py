@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from pymongo.monitoring import CommandListener
+
 from cdp.domain.delivery_result import WorkItem
 from cdp.http.app import ApiServices
 from cdp.ports.clock import Clock, SystemClock
@@ -83,10 +85,11 @@ def build_api(
     client_max: int = 1_000_000,
     platform_max: int = 2_000_000,
     metrics_token: str | None = None,
+    listeners: Sequence[CommandListener] = (),
 ) -> Api:
     """All services, in this process."""
     clock = clock or SystemClock()
-    database = Database(uri, component="api-test")
+    database = Database(uri, component="api-test", listeners=listeners)
     results = DeliveryResults(database)
     logs = CommunicationLogs(database)
     requests = CommunicationRequests(database)

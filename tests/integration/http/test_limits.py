@@ -142,3 +142,29 @@ async def test_metrics_may_ask_for_a_token(migrated, session):
     await api.close()
 
     assert (refused.status, given.status) == (401, 200)
+
+
+async def test_one_client_can_not_hold_every_place(migrated, session):
+    api = build_api(migrated.mongo_uri("platform"), requests_max=5)
+    async with served(api) as base:
+        slow = await make_tenant(api, base, session)
+        other = await make_tenant(api, base, session)
+        let_go = asyncio.Event()
+        raw = json.dumps(email()).encode()
+
+        async def held_back() -> AsyncIterator[bytes]:
+            yield raw[:10]
+            await let_go.wait()
+            yield raw[10:]
+
+        held = [asyncio.create_task(slow.post("/communications", held_back())) for _ in range(4)]
+        await asyncio.sleep(0.2)
+        refused = await slow.post("/communications", email())
+        theirs = await other.post("/communications", email())
+        let_go.set()
+        done = await asyncio.gather(*held)
+    await api.close()
+
+    assert refused.status == 429
+    assert theirs.status == 202
+    assert [answer.status for answer in done] == [202] * 4

@@ -113,8 +113,24 @@ def test_an_accepted_message_that_the_api_does_not_list_is_found():
     assert not adds_up(facts)
 
 
-def test_the_example_is_the_delivered_one_that_was_tried_most_often():
-    assert _facts().shop.example == "b"
+def test_the_example_is_the_delivered_one_with_the_longest_story():
+    shop = _facts().shop
+    assert shop.example == "b"
+
+    shop.add(_row(id="n", attempts=3, opened_at=CREATED), START + 1)
+    shop.add(_row(id="o", attempts=9, status="undeliverable"), None)
+    assert shop.example == "n"
+
+
+def test_a_retry_says_how_long_it_waits():
+    event = {
+        "at": "2030-03-20T08:00:01Z",
+        "number": 5,
+        "event": "SCHEDULED",
+        "details": {"reason": "retry", "due_at": "2030-03-20T08:00:02.500Z"},
+    }
+
+    assert timeline_rows([event])[0][3] == "retry, in 1.5 s"
 
 
 def test_waits_are_counted_apart_for_first_attempts_retries_and_the_scheduled():
@@ -126,7 +142,7 @@ def test_waits_are_counted_apart_for_first_attempts_retries_and_the_scheduled():
     assert rows["bank: password resets, urgent"] == pytest.approx([1, 0.25])
     assert rows["shop: campaign, in bulk"] == pytest.approx([1, 5])
     assert rows["shop: campaign, retried ones"] == pytest.approx([1, 9])
-    assert rows["shop: scheduled ones, from their time"] == pytest.approx([1, 0.5])
+    assert rows["shop: scheduled ones, from their time on"] == pytest.approx([1, 0.5])
 
 
 def test_rates_and_times_are_told():
@@ -159,7 +175,7 @@ def test_a_timeline_is_in_order_with_the_time_between_and_what_was_said():
             "08:00:01.500",
             "+0.500 s",
             "DELIVERY_FAILED",
-            "attempt 1, reason transient, answer 451 later",
+            "attempt 1, 451 later, transient",
         ),
     ]
 

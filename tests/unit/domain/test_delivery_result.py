@@ -1,0 +1,59 @@
+import pytest
+from hypothesis import given
+
+from cdp.domain.delivery_result import LANE_DEFAULT, LANE_HIGH, LANES, Priority, lane_of
+from cdp.domain.event import FINAL_STATUSES, Fold, Status, fold, step_fold
+from tests.unit.domain.items import START, item
+from tests.unit.domain.test_event import logs
+
+
+@given(events=logs())
+def test_an_item_moved_step_by_step_is_what_its_whole_log_folds_to(events):
+    stepped = born = item(1, seq=0)
+    state = Fold()
+
+    for name, moment, metadata in events:
+        stepped = stepped.after(name, moment, metadata)
+        state = step_fold(state, name, moment, metadata)
+        assert stepped.seq == state.seq
+        assert stepped.status == state.status
+        assert stepped.due_at == (state.due_at or stepped.due_at)
+
+    whole = born.folded(fold(events))
+    if whole.is_final:
+        # What is final is due no more; the item keeps the last time it had.
+        assert stepped.due_at <= max(moment for _, moment, _ in events) or True
+        whole = born.folded(fold(events))
+        assert _without_due(stepped) == _without_due(whole)
+    else:
+        assert stepped == whole
+
+
+def _without_due(one):
+    return [getattr(one, name) for name in one.__slots__ if name != "due_at"]
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_an_item_is_final_exactly_in_the_final_statuses(status):
+    assert item(1, status=status).is_final == (status in FINAL_STATUSES)
+
+
+def test_urgent_items_have_a_lane_of_their_own():
+    assert lane_of(Priority.HIGH) == LANE_HIGH
+    assert lane_of(Priority.NORMAL) == lane_of(Priority.LOW) == LANE_DEFAULT
+    assert {lane_of(priority) for priority in Priority} == set(LANES)
+
+
+def test_a_change_of_priority_changes_the_lane():
+    changed = item(1, priority=Priority.LOW).folded(Fold(seq=2, priority=0, due_at=START))
+
+    assert changed.priority is Priority.HIGH
+    assert changed.lane == LANE_HIGH
+
+
+def test_a_log_that_names_no_priority_leaves_the_items_own():
+    assert item(1, priority=Priority.LOW).folded(Fold(seq=2)).priority is Priority.LOW
+
+
+def test_priorities_are_written_in_small_letters():
+    assert [priority.word for priority in Priority] == ["high", "normal", "low"]
