@@ -75,11 +75,11 @@ class Client:
     async def insist(self, body: Any, key: str, within_s: float = 60.0) -> str:
         """Post until it is accepted, as a caller who knows what 503 means: the same key again."""
 
+        headers = {"idempotency-key": key}
+
         async def accepted() -> str | None:
             try:
-                answer = await self.call(
-                    "POST", "/communications", body, **{"idempotency-key": key}
-                )
+                answer = await self.call("POST", "/communications", body, headers=headers)
             except (aiohttp.ClientError, TimeoutError, ValueError):
                 return None
             # While HAProxy comes back it knows no route: a 404 of a known path is one of these.

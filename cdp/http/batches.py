@@ -89,11 +89,7 @@ async def post_batch(call: Call) -> Answer:
         raw = await body.read()
         if not raw.strip():
             raise _empty()
-        if kind == NDJSON:
-            items = line_items(_one(raw))
-        else:
-            await _check_array(raw)
-            items = array_items(raw)
+        items = line_items(_each([raw])) if kind == NDJSON else _each(await _cut(raw))
         digest = None if key is None else body_hash(PATH, raw)
         return await _take_in(call, items, key=key, digest=digest)
     finally:
@@ -104,17 +100,19 @@ def _empty() -> Invalid:
     return Invalid.at("", "empty", "The batch has no items.")
 
 
-async def _one(raw: bytes) -> AsyncIterator[bytes]:
-    yield raw
+async def _each(pieces: Sequence[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
 
 
-async def _check_array(raw: bytes) -> None:
-    """Refuse an array that is broken or too long before any of it is taken in."""
-    count = 0
-    async for _ in array_items(raw):
-        count += 1
-        if count > ITEMS_MAX:
+async def _cut(raw: bytes) -> list[bytes]:
+    """The elements of an array; one that is broken or too long is refused as a whole."""
+    cut: list[bytes] = []
+    async for item in array_items(raw):
+        if len(cut) == ITEMS_MAX:
             raise too_many()
+        cut.append(item)
+    return cut
 
 
 async def _take_in(
