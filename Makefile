@@ -12,7 +12,7 @@ PYTHON ?= $(shell scripts/find_python.sh)
 READY := $(VENV)/.installed
 BENCH_READY := $(BENCH_VENV)/.installed
 
-PIP_INSTALL := -m pip install --disable-pip-version-check --no-input --quiet
+PIP_INSTALL := -m pip install --disable-pip-version-check --no-input --quiet --quiet
 TESTS_FAST := tests/house tests/unit
 TESTS := $(TESTS_FAST) tests/conformance tests/integration tests/cluster tests/faults
 
@@ -27,7 +27,7 @@ $(VENV)/bin/python:
 	"$(PYTHON)" -m venv $(VENV)
 
 $(VENV)/.locked: requirements-dev.lock | $(VENV)/bin/python
-	@echo "Installing what requirements-dev.lock names ..."
+	@echo "Installing what requirements-dev.lock names: some 250 MB the first time ..."
 	$(VENV)/bin/python $(PIP_INSTALL) --require-hashes -r requirements-dev.lock
 	@touch $@
 
@@ -40,7 +40,7 @@ $(BENCH_VENV)/bin/python:
 	"$(PYTHON)" -m venv $(BENCH_VENV)
 
 $(BENCH_VENV)/.locked: requirements-bench.lock | $(BENCH_VENV)/bin/python
-	@echo "Installing what requirements-bench.lock names ..."
+	@echo "Installing what requirements-bench.lock names: some 250 MB the first time ..."
 	$(BENCH_VENV)/bin/python $(PIP_INSTALL) --require-hashes -r requirements-bench.lock
 	@touch $@
 

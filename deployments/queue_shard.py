@@ -4,6 +4,8 @@ Loops, timers and Ray calls only: what to do is decided in `QueueingService` and
 """
 
 import asyncio
+import contextlib
+import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -11,12 +13,14 @@ from functools import partial
 from typing import Any, Final
 
 from cdp.domain.delivery_result import LANE_HIGH, LANES, WorkItem
-from cdp.domain.ids import ClientId
+from cdp.domain.ids import ClientId, Partition
 from cdp.domain.shard_state import LEVELS, ShardState
 from cdp.errors import OutcomeUnknown
 from cdp.services.queueing_service import Decided
 from deployments.component import Component
 from deployments.handles import SCHEDULER, RayContentResolver, RayHandoff, tell
+
+log = logging.getLogger(__name__)
 
 POLL_S: Final = 1.0
 IDLE_POLL_S: Final = 5.0
@@ -25,6 +29,7 @@ COUNT_S: Final = 60.0
 PREPARING_MAX: Final = 2
 DELIVERING_MAX: Final = 8
 PARK_S: Final = 2.0
+FAULT_PARK_S: Final = 30.0
 LINGER_S: Final = {LANE_HIGH: 0.0}
 LINGER_DEFAULT_S: Final = 0.04
 """Bulk waits this long for company: a larger batch costs less for each."""
@@ -45,6 +50,7 @@ class QueueShard:
         self._results = wiring.results
         self._work = {lane: asyncio.Event() for lane in LANES}
         self._delivering = {lane: asyncio.Semaphore(DELIVERING_MAX) for lane in LANES}
+        self._short = asyncio.Event()
         self._open: Counter[ClientId] = Counter()
         self._final = 0
         self._urgent_at = float("-inf")
@@ -64,7 +70,7 @@ class QueueShard:
         for item in items:
             if item.seq == 1:
                 self._open[item.client_id] += 1
-        taken = self._state.offer(items)
+        taken = self._state.hint(items)
         self._component.wiring.telemetry.count("cdp_hints", taken, taken="yes")
         self._component.wiring.telemetry.count("cdp_hints", len(items) - taken, taken="no")
         self._wake(item.lane for item in items)
@@ -106,9 +112,13 @@ class QueueShard:
             await self._pull(partitions)
         urgent = now - self._urgent_at < 60.0
         busy = self._state.held()["known"] > 0
-        return POLL_S if urgent or busy else IDLE_POLL_S
+        # A buffer that runs low while MongoDB has more does not wait for the next poll.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._short.wait(), POLL_S if urgent or busy else IDLE_POLL_S)
+        self._short.clear()
+        return 0.0
 
-    async def _pull(self, partitions: Sequence[Any]) -> None:
+    async def _pull(self, partitions: Sequence[Partition]) -> None:
         for pull in self._state.pulls():
             until = self._clock.now()
             items = await self._results.due_across_clients(
@@ -139,19 +149,35 @@ class QueueShard:
         if not items:
             self._work[lane].clear()
             return 0.0
-        try:
-            queued, decided = await self._queueing.prepare(items, epochs=epochs)
-        except BaseException:
-            # Not decided: MongoDB still has them, and the next poll finds them.
-            self._state.settle(item.result_id for item in items)
-            raise
-        self._finish(decided)
-        if queued:
+        if self._state.is_short():
+            self._short.set()
+        queued = await self._prepare(items, epochs)
+        for channel in {item.channel for item in queued}:
             await self._delivering[lane].acquire()
-            task = asyncio.create_task(self._deliver(lane, queued))
+            share = [item for item in queued if item.channel == channel]
+            task = asyncio.create_task(self._deliver(lane, share))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        return PARK_S if decided.parked and not queued else 0.0
+        return 0.0
+
+    async def _prepare(
+        self, items: Sequence[WorkItem], epochs: dict[Partition, int]
+    ) -> list[WorkItem]:
+        """Decide on a batch. One that fails is decided on item by item, so that one is at fault."""
+        try:
+            queued, decided = await self._queueing.prepare(items, epochs=epochs)
+        except OutcomeUnknown:
+            self._park(items, PARK_S)
+            return []
+        except Exception:
+            log.exception("a batch could not be decided on", extra={"items": len(items)})
+            self._component.wiring.telemetry.count("cdp_loop_errors", loop="prepare")
+            if len(items) == 1:
+                self._park(items, FAULT_PARK_S)
+                return []
+            return [q for item in items for q in await self._prepare([item], epochs)]
+        self._finish(decided)
+        return queued
 
     async def _deliver(self, lane: str, items: Sequence[WorkItem]) -> None:
         try:
@@ -160,10 +186,15 @@ class QueueShard:
             if len(decided.parked) == len(items):
                 # The provider is in trouble: what is not claimed yet waits where it is.
                 await asyncio.sleep(PARK_S)
-        except OutcomeUnknown:
+        except BaseException:
+            # Not known how far it came; `due_at` brings all of it back.
             self._state.settle(item.result_id for item in items)
+            raise
         finally:
             self._delivering[lane].release()
+
+    def _park(self, items: Sequence[WorkItem], seconds: float) -> None:
+        self._state.park(items, self._clock.now() + timedelta(seconds=seconds))
 
     def _finish(self, decided: Decided) -> None:
         for item in decided.settled:
@@ -171,7 +202,7 @@ class QueueShard:
                 self._final += 1
                 self._open[item.client_id] -= 1
         self._state.settle(item.result_id for item in decided.settled)
-        self._state.park(decided.parked, self._clock.now() + timedelta(seconds=PARK_S))
+        self._park(decided.parked, PARK_S)
         self._state.settle(item.result_id for item in decided.again)
         self._wake_if(self._state.offer(decided.again))
         if decided.scheduled:

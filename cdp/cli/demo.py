@@ -16,11 +16,12 @@ import psutil
 import typer
 
 from cdp.cli.clients import client_with_sender
-from cdp.cli.cluster import bring_up, end
+from cdp.cli.cluster import end
 from cdp.cli.demo_facts import Facts
 from cdp.cli.demo_progress import Screen
 from cdp.cli.demo_report import adds_up, print_report, times, verdict
 from cdp.cli.demo_run import Stage, demonstrate
+from cdp.cli.demo_up import bring_up_apart
 from cdp.cli.shell import out, refusals, settings, with_wiring
 from cdp.cli.verify import print_verification
 from cdp.domain.delivery_config import DeliveryConfig
@@ -62,7 +63,7 @@ def demo(
         was_up = is_up(cluster)
         try:
             if not was_up:
-                bring_up(cluster)
+                _start(cluster)
             up_s = None if was_up else time.time() - began_at
             good = perform(cluster, began_at=began_at, up_s=up_s, keep=keep or was_up)
             if not keep:
@@ -70,6 +71,8 @@ def demo(
         except BaseException as error:
             _stop(cluster, was_up=was_up)
             if isinstance(error, KeyboardInterrupt):
+                state = "stays up" if was_up else "is stopped; nothing is left running"
+                out.print(f"Interrupted. The platform {state}.", highlight=False)
                 raise typer.Exit(INTERRUPTED) from None
             raise
     raise typer.Exit(0 if good else 1)
@@ -164,6 +167,11 @@ async def audit(wiring: Wiring, stage: Stage) -> Verification:
     return await wiring.verification_service().verify(
         callers_ledger=stage.accepted_ledger, provider_ledger=stage.delivered_ledger
     )
+
+
+def _start(cluster: LocalCluster) -> None:
+    with out.status("Starting") as progress:
+        bring_up_apart(cluster, lambda step: progress.update(f"{step} …"))
 
 
 def _stop(cluster: LocalCluster, *, was_up: bool) -> None:

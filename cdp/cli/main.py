@@ -1,4 +1,4 @@
-"""The command line: `cdp up`, `down`, `status`, `demo`, `send`, `verify`, `client`, `key`, `migrate`.
+"""The command line: `cdp up`, `down`, `status`, `demo`, `send`, `verify`, `client`, `key`.
 
 Every refusal is one sentence on standard error and exit status 1.
 """

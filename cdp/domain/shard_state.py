@@ -57,7 +57,8 @@ class _Source:
     """What is known of one client's work in MongoDB on one level."""
 
     emptied_to: datetime | None = None
-    maybe_more: bool = True
+    maybe_more: bool = False
+    """There may be more in MongoDB than is known here."""
 
 
 @dataclass(slots=True)
@@ -98,6 +99,19 @@ class ShardState:
         for result_id, parked in list(self._parked.items()):
             if parked.item.partition not in owned:
                 self._forget(result_id)
+
+    def hint(self, items: Iterable[WorkItem]) -> int:
+        """Take in what somebody says is new or due. How many were taken.
+
+        Of a client that has more in MongoDB than is held here, hints are not taken: the pulls
+        bring its work in order, and fresh hints would keep the old waiting for ever.
+        """
+        return self.offer(
+            item
+            for item in items
+            if (source := self._sources.get(((item.lane, item.priority), item.client_id))) is None
+            or not source.maybe_more
+        )
 
     def offer(self, items: Iterable[WorkItem]) -> int:
         """Take in what is new and has room; the rest stays in MongoDB. How many were taken."""
@@ -174,6 +188,10 @@ class ShardState:
         self.settle(item.result_id for item in ready)
         return self.offer(ready)
 
+    def is_short(self) -> bool:
+        """Whether a pull would find room and perhaps work."""
+        return bool(self.pulls())
+
     def is_active(self, level: Level, client_ids: Iterable[ClientId]) -> None:
         """Note that these clients have something due in MongoDB."""
         for client_id in client_ids:
@@ -181,6 +199,11 @@ class ShardState:
 
     def rescan(self) -> None:
         """Look at everything again: what slipped below the emptied times, or is newly owned."""
+        self._sources = {
+            (level, client_id): source
+            for (level, client_id), source in self._sources.items()
+            if source.maybe_more or self._known_of[client_id]
+        }
         for source in self._sources.values():
             source.emptied_to = None
             source.maybe_more = True

@@ -3,6 +3,7 @@
 Batch-first: a whole batch's clients, senders or templates are looked up in one query.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
@@ -33,19 +34,41 @@ class ReadThrough(Generic[K, V]):
         self._load = load
         self._clock = clock
         self._entries: dict[K, tuple[float, V | None]] = {}
+        self._loading: dict[K, asyncio.Future[None]] = {}
 
     async def get_many(self, keys: Iterable[K]) -> dict[K, V]:
-        """The values of those keys that have one, none older than `FRESH_S`."""
-        now = self._clock.monotonic()
+        """The values of those keys that have one, none older than `FRESH_S`.
+
+        Who asks for what another is just loading waits for that.
+        """
         wanted = set(keys)
-        stale = [k for k in wanted if k not in self._entries or self._entries[k][0] <= now]
-        if stale:
-            loaded = await self._load(stale)
-            if len(self._entries) + len(stale) > ENTRIES_MAX:
-                self._entries = {k: self._entries[k] for k in wanted if k in self._entries}
-            for key in stale:
-                self._entries[key] = (now + FRESH_S, loaded.get(key))
+        while stale := [k for k in wanted if not self._is_fresh(k)]:
+            under_way = {self._loading[k] for k in stale if k in self._loading}
+            if under_way:
+                await asyncio.wait(under_way)
+            else:
+                await self._refresh(stale)
         return {k: value for k in wanted if (value := self._entries[k][1]) is not None}
+
+    def _is_fresh(self, key: K) -> bool:
+        entry = self._entries.get(key)
+        return entry is not None and entry[0] > self._clock.monotonic()
+
+    async def _refresh(self, keys: Sequence[K]) -> None:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._loading |= dict.fromkeys(keys, done)
+        try:
+            loaded = await self._load(keys)
+            if len(self._entries) + len(keys) > ENTRIES_MAX:
+                self._entries = {k: e for k, e in self._entries.items() if self._is_fresh(k)}
+            if len(self._entries) + len(keys) > ENTRIES_MAX:
+                self._entries.clear()
+            until = self._clock.monotonic() + FRESH_S
+            self._entries |= {key: (until, loaded.get(key)) for key in keys}
+        finally:
+            for key in keys:
+                del self._loading[key]
+            done.set_result(None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -261,9 +261,11 @@ class GroupCommit:
             return await self._accept(requests)
         except OutcomeUnknown as error:
             return [error] * len(requests)
-        except Exception:
-            # One that cannot be stored must not fail its neighbours, whose turn comes alone.
-            log.exception("a group could not be stored", extra={"requests": len(requests)})
+        except Exception as error:
+            # One that cannot be stored must not fail its neighbours, whose turn comes alone. The
+            # driver's message holds whole documents, so only the kind of the error is logged.
+            facts = {"requests": len(requests), "error": type(error).__name__}
+            log.error("a group could not be stored", extra=facts)
             if len(requests) == 1:
                 return [CdpError("This request could not be stored.")]
             return [(await self._outcomes([request]))[0] for request in requests]

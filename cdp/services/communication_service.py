@@ -5,9 +5,11 @@ overtaken and does nothing. Only then is the projection brought up to date; when
 in between, the next one to meet the item repairs it from the log.
 """
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -33,6 +35,8 @@ from cdp.telemetry import Telemetry
 log = logging.getLogger(__name__)
 
 _ROUNDS_MAX: Final = 8
+_LATE_MAX: Final = 1_000
+_LATE_TRIES: Final = 60
 _LEGAL_IN: Final[Mapping[EventName, frozenset[Status]]] = {
     name: frozenset(STATUS_AFTER[before] for before in befores)
     for name, befores in LEGAL_AFTER.items()
@@ -50,6 +54,16 @@ class Move:
     item: WorkItem
     name: EventName
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """What makes an appending the same when it is tried again after an unknown outcome."""
+
+    mark: str
+    """The event's writer. No two appendings share one, not even of the same process: each must
+    know its own events from all others."""
+    at: datetime
 
 
 class CommunicationService:
@@ -72,15 +86,23 @@ class CommunicationService:
         self._clock = clock
         self._writer = writer
         self._telemetry = telemetry
+        self._tickets = 0
+        self._late: set[asyncio.Task[None]] = set()
+
+    def ticket(self) -> Ticket:
+        """For one appending: its mark and its time, the same however often it is tried."""
+        self._tickets += 1
+        return Ticket(mark=f"{self._writer}#{self._tickets}", at=self._clock.now())
 
     async def advance(
-        self, moves: Sequence[Move], *, project: bool = True
+        self, moves: Sequence[Move], *, project: bool = True, ticket: Ticket | None = None
     ) -> list[WorkItem | None]:
         """Append each item's next event.
 
         Args:
             moves: at most one for an item.
             project: False leaves the results behind the log until the item's next event.
+            ticket: of an earlier try of the same moves, whose events may be there.
 
         Returns:
             For each the item after its event, or None where another writer was first: then
@@ -91,45 +113,57 @@ class CommunicationService:
         """
         if not moves:
             return []
-        at = self._clock.now()
+        ticket = ticket or self.ticket()
         for move in moves:
             assert move.item.status in _LEGAL_IN[move.name], (move.item.status, move.name)
-        won = await self._logs.append([self._event(move, at) for move in moves])
+        won = await self._logs.append([_event(move, ticket) for move in moves])
         after = [
-            move.item.after(move.name, at, move.metadata) if ours else None
+            move.item.after(move.name, ticket.at, move.metadata) if ours else None
             for move, ours in zip(moves, won, strict=True)
         ]
         for move, ours in zip(moves, won, strict=True):
             self._telemetry.count("cdp_events" if ours else "cdp_overtaken", event=move.name.value)
         if project:
-            await self._project([Projection(item=item, at=at) for item in after if item])
+            await self._project([Projection(item=item, at=ticket.at) for item in after if item])
         return after
-
-    def _event(self, move: Move, at: datetime) -> Event:
-        return Event(
-            id=event_id(move.item.result_id, move.item.seq + 1),
-            name=move.name,
-            at=at,
-            client_id=move.item.client_id,
-            writer=self._writer,
-            metadata=move.metadata,
-        )
 
     async def _project(self, projections: Sequence[Projection]) -> None:
         try:
             await self._results.project(projections)
         except OutcomeUnknown:
-            # The log has it, which is what counts; the old `due_at` brings the item back.
+            # The log has it, which is what counts. What is met soon is repaired then; but a
+            # cancelled item that is due in a year would look scheduled until then.
             log.warning("projection is late", extra={"results": len(projections)})
+            if len(self._late) < _LATE_MAX:
+                task = asyncio.create_task(self._project_later(projections))
+                self._late.add(task)
+                task.add_done_callback(self._late.discard)
+
+    async def _project_later(self, projections: Sequence[Projection]) -> None:
+        for _ in range(_LATE_TRIES):
+            await asyncio.sleep(1.0)
+            with contextlib.suppress(OutcomeUnknown):
+                await self._results.project(projections)
+                return
 
     async def repair(self, items: Sequence[WorkItem]) -> list[WorkItem]:
-        """What these items are by their logs; the results are brought up to that."""
-        events = await self._logs.numbered_across_clients([item.result_id for item in items])
+        """What these items are by their logs; the results are brought up to that.
+
+        The lease of an attempt is renewed in the result alone, so the later of the two counts.
+        """
+        ids = [item.result_id for item in items]
+        events = await self._logs.numbered_across_clients(ids)
+        folds = {result_id: _fold_of(events[result_id]) for result_id in ids}
+        sending = [r for r, state in folds.items() if state.status is Status.SENDING]
+        stored = await self._results.items_across_clients(sending) if sending else {}
         repaired, projections = [], []
         for item in items:
-            state = _fold_of(events[item.result_id])
+            state = folds[item.result_id]
             assert state.since is not None, "a result has at least CREATED"
             true = item.folded(state)
+            known = stored.get(item.result_id)
+            if known is not None and known.seq == true.seq and known.due_at > true.due_at:
+                true = replace(true, due_at=known.due_at)
             repaired.append(true)
             projections.append(Projection(item=true, at=state.since))
         await self._project(projections)
@@ -143,7 +177,7 @@ class CommunicationService:
         A content that a crashed process left behind stays, and is the one that is recorded.
         """
         made = [communication for _, communication in contents]
-        ours = await self._communications.insert(made, writer=self._writer)
+        ours = await self._communications.insert(made, writer=self.ticket().mark)
         left = [c.result_id for c, mine in zip(made, ours, strict=True) if not mine]
         stored = await self._communications.across_clients(left) if left else {}
         moves = [
@@ -181,7 +215,8 @@ class CommunicationService:
         """
 
         def changing(item: WorkItem) -> Mapping[str, Any] | None:
-            if item.is_final or item.status is Status.SENDING:
+            # After a failure the retry policy has the next word.
+            if item.is_final or item.status in (Status.SENDING, Status.FAILED):
                 return None
             send_at = change.get("send_at", item.send_at)
             waits = item.due_at if item.status is Status.SCHEDULED else self._clock.now()
@@ -225,6 +260,17 @@ class CommunicationService:
     async def content(self, client_id: ClientId, result_id: ResultId) -> Communication | None:
         """A result's finished content, if there is any yet."""
         return await self._communications.of_client(client_id, result_id)
+
+
+def _event(move: Move, ticket: Ticket) -> Event:
+    return Event(
+        id=event_id(move.item.result_id, move.item.seq + 1),
+        name=move.name,
+        at=ticket.at,
+        client_id=move.item.client_id,
+        writer=ticket.mark,
+        metadata=move.metadata,
+    )
 
 
 def _pinned(communication: Communication) -> Mapping[str, Any]:

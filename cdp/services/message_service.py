@@ -130,7 +130,13 @@ class MessageService:
         jobs: list[_Job] = []
         refused: dict[ResultId, Resolution] = {}
         for item in items:
-            request = requests[item.request_id]
+            request = requests.get(item.request_id)
+            recipient = recipients.get(item.result_id)
+            setting = settings.get(item.client_id)
+            if request is None or recipient is None or setting is None:
+                # Never so by our own hand; one damaged item must not hold up its batch.
+                refused[item.result_id] = Resolution(item=item, refusal="request_missing")
+                continue
             version = versions.get((item.client_id, request.template or ""))
             if request.template is not None and version is None:
                 refused[item.result_id] = Resolution(
@@ -141,8 +147,8 @@ class MessageService:
                 _Job(
                     item=item,
                     request=request,
-                    recipient=recipients[item.result_id],
-                    setting=settings[item.client_id],
+                    recipient=recipient,
+                    setting=setting,
                     version=version,
                 )
             )

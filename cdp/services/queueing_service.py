@@ -7,14 +7,14 @@ Every decision is the item's next event; who is overtaken looks at the log and d
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.event import WORKER_LOST, EventName, Status
 from cdp.domain.ids import Partition
-from cdp.domain.retry import LOST_MAX, GiveUp, RetryPolicy, after_failure
+from cdp.domain.retry import GiveUp, RetryPolicy, after_failure
 from cdp.ports.clock import Clock
 from cdp.ports.handoff import ContentResolver, Handoff, Report, Verdict, WorkerLost
 from cdp.services.client_config_service import ClientConfigService
@@ -27,8 +27,8 @@ RENDER_AHEAD: Final = timedelta(minutes=10)
 """What is due within this time is rendered on acceptance; the rest when it is due."""
 HAND_OFF: Final = timedelta(seconds=10)
 """How long a queued item may wait for its worker before it is handed off again."""
-STAYS_QUEUED: Final = timedelta(seconds=60)
-"""How long a declined item may be handed over again without a new event."""
+PROVIDER_PAUSE: Final = timedelta(seconds=20)
+"""How long what was declined for the whole hand-off time is put off."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,7 +79,10 @@ class QueueingService:
             OutcomeUnknown: MongoDB could not be asked; the items' `due_at` brings them back.
         """
         decided = Decided()
-        ready = await self._decide(items, decided)
+        # Of a partition that has changed hands meanwhile, another shard decides.
+        decided.settled.extend(i for i in items if i.partition not in epochs)
+        owned = [item for item in items if item.partition in epochs]
+        ready = await self._decide(owned, decided)
         queued = await self._queue(await self._with_content(ready, decided), epochs, decided)
         return queued, decided
 
@@ -177,7 +180,7 @@ class QueueingService:
                 name=E.QUEUED,
                 metadata={
                     "queue": f"{item.channel}.{item.lane}",
-                    "epoch": epochs.get(item.partition, 0),
+                    "epoch": epochs[item.partition],
                     "due_at": hand_off,
                 },
             )
@@ -190,19 +193,19 @@ class QueueingService:
         """Act on what a worker reported: retry, park, look again, or be done."""
         failed: list[Report] = []
         overtaken: list[WorkItem] = []
+        declined: list[WorkItem] = []
         for report in reports:
             if report.verdict is Verdict.FAILED:
                 failed.append(report)
             elif report.verdict is Verdict.OVERTAKEN:
                 overtaken.append(report.item)
             elif report.verdict is Verdict.DECLINED:
-                # Still queued, and ours: handed over again it needs no second QUEUED.
-                waits_until = self._clock.now() + STAYS_QUEUED
-                decided.parked.append(replace(report.item, due_at=waits_until))
+                declined.append(report.item)
             else:
                 decided.settled.append(report.item)
         if overtaken:
             decided.again.extend(await self._communications.repair(overtaken))
+        await self._wait_for_provider(declined, decided)
         if failed:
             now = self._clock.now()
             policies = await self._config.retry_policies({r.item.client_id for r in failed})
@@ -213,6 +216,18 @@ class QueueingService:
                 for r in failed
             ]
             await self._record(moves, decided)
+
+    async def _wait_for_provider(self, items: Sequence[WorkItem], decided: Decided) -> None:
+        """Keep the declined in memory while they count as handed off; then schedule them."""
+        now = self._clock.now()
+        decided.parked.extend(item for item in items if _is_handed_off(item, now))
+        due_at = now + PROVIDER_PAUSE
+        moves = [
+            Move(item=item, name=E.SCHEDULED, metadata={"reason": "provider", "due_at": due_at})
+            for item in items
+            if not _is_handed_off(item, now)
+        ]
+        await self._record(moves, decided)
 
     def _after_failure(
         self,
@@ -267,7 +282,7 @@ def is_expired(item: WorkItem, now: datetime) -> bool:
 
 def is_suspect(item: WorkItem) -> bool:
     """Whether a worker vanished with it last time: then it is tried alone (rule D10)."""
-    return 0 < item.lost < LOST_MAX
+    return item.lost > 0
 
 
 def _is_handed_off(item: WorkItem, now: datetime) -> bool:

@@ -5,9 +5,10 @@ error leaves the outcome unknown; then the ids are read back from a majority, an
 its own writer's mark there knows that it won (rule D5).
 """
 
+import asyncio
 import functools
 import inspect
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, ParamSpec, TypeVar
 
 from bson.codec_options import CodecOptions
@@ -37,6 +38,7 @@ R = TypeVar("R")
 
 DATABASE: Final = "cdp"
 WTIMEOUT_MS: Final = 5_000
+_AT_ONCE: Final = 50
 DUPLICATE_KEY: Final = 11_000
 ACCESS_DENIED: Final = 13
 
@@ -124,7 +126,11 @@ def is_unsure(error: PyMongoError) -> bool:
 
 
 async def insert_new(
-    collection: Collection, documents: Sequence[Document], *, mark: str | None = None
+    collection: Collection,
+    documents: Sequence[Document],
+    *,
+    mark: str | None = None,
+    clustered: bool = False,
 ) -> list[bool]:
     """Insert all that are not there yet, and say which of them are ours.
 
@@ -133,6 +139,7 @@ async def insert_new(
         documents: each with its `_id`.
         mark: the field that names the writer. With it, a document is ours when it was inserted
             by us, now or in an earlier try. Without it, being there is all that counts.
+        clustered: whether the collection is clustered, where ids are read back one by one.
 
     Raises:
         OutcomeUnknown: it could not be found out.
@@ -142,16 +149,20 @@ async def insert_new(
     try:
         await collection.insert_many(documents, ordered=False)
     except BulkWriteError as error:
-        return await _sort_out(collection, documents, error, mark)
+        return await _sort_out(collection, documents, error, mark, clustered)
     except PyMongoError as error:
         if not is_unsure(error):
             raise
-        return await _read_back(collection, documents, mark)
+        return await _read_back(collection, documents, mark, clustered)
     return [True] * len(documents)
 
 
 async def _sort_out(
-    collection: Collection, documents: Sequence[Document], error: BulkWriteError, mark: str | None
+    collection: Collection,
+    documents: Sequence[Document],
+    error: BulkWriteError,
+    mark: str | None,
+    clustered: bool,
 ) -> list[bool]:
     refused = error.details.get("writeErrors", [])
     for entry in refused:
@@ -160,32 +171,38 @@ async def _sort_out(
         if "_id" not in entry.get("keyPattern", {"_id": 1}):
             raise error
     if is_unsure(error):
-        return await _read_back(collection, documents, mark)
+        return await _read_back(collection, documents, mark, clustered)
     won = [True] * len(documents)
     for entry in refused:
         won[entry["index"]] = mark is None
     if mark is not None and refused:
         # The driver repeats a batch by itself after a cut connection: a duplicate may be ours.
-        await _claim_own(collection, documents, won, mark)
+        await _claim_own(collection, documents, won, mark, clustered)
     return won
 
 
 async def _claim_own(
-    collection: Collection, documents: Sequence[Document], won: list[bool], mark: str
+    collection: Collection,
+    documents: Sequence[Document],
+    won: list[bool],
+    mark: str,
+    clustered: bool,
 ) -> None:
     lost = [index for index, ours in enumerate(won) if not ours]
-    stored = await find_marks(collection, [documents[i]["_id"] for i in lost], mark)
+    ids = [documents[index]["_id"] for index in lost]
+    stored = await find_marks(collection, ids, mark, clustered=clustered)
     for index in lost:
         document = documents[index]
         won[index] = stored.get(document["_id"]) == document[mark]
 
 
 async def _read_back(
-    collection: Collection, documents: Sequence[Document], mark: str | None
+    collection: Collection, documents: Sequence[Document], mark: str | None, clustered: bool
 ) -> list[bool]:
     field = mark or "_id"
     try:
-        stored = dict(await find_marks(collection, [d["_id"] for d in documents], field))
+        ids = [document["_id"] for document in documents]
+        stored = dict(await find_marks(collection, ids, field, clustered=clustered))
         missing = [d for d in documents if d["_id"] not in stored]
         if missing:
             await collection.insert_many(missing, ordered=False)
@@ -196,9 +213,17 @@ async def _read_back(
 
 
 async def find_marks(
-    collection: Collection, ids: Iterable[bytes], field: str
+    collection: Collection, ids: Sequence[bytes], field: str, *, clustered: bool
 ) -> Mapping[bytes, Any]:
     """One field of the documents with these ids, as a majority of the servers has them."""
     settled = collection.with_options(read_concern=ReadConcern("majority"))
-    cursor = settled.find({"_id": {"$in": list(ids)}}, {field: 1})
-    return {document["_id"]: document.get(field) async for document in cursor}
+    if not clustered:
+        cursor = settled.find({"_id": {"$in": list(ids)}}, {field: 1})
+        return {document["_id"]: document.get(field) async for document in cursor}
+    # MongoDB 6 answers `$in` on a clustered `_id` by reading the whole collection.
+    found: dict[bytes, Any] = {}
+    for start in range(0, len(ids), _AT_ONCE):
+        some = ids[start : start + _AT_ONCE]
+        read = await asyncio.gather(*(settled.find_one({"_id": i}, {field: 1}) for i in some))
+        found |= {document["_id"]: document.get(field) for document in read if document}
+    return found

@@ -78,7 +78,8 @@ class DeliveryResults:
         """Move the lease's end of attempts that are still under way."""
         for seq in {item.seq for item in items}:
             ids = [item.result_id for item in items if item.seq == seq]
-            query = {"_id": {"$in": ids}, "seq": seq, "due_at": {"$exists": True}}
+            # Lower too: the claim's own projection may be late.
+            query = {"_id": {"$in": ids}, "seq": {"$lte": seq}, "due_at": {"$exists": True}}
             await self._collection.update_many(query, {"$set": {"due_at": until}})
 
     async def due_across_clients(
@@ -267,16 +268,14 @@ def _change(projection: Projection) -> Document:
         updated_at=projection.at,
         reason=item.reason,
     )
-    change: Document = {"$set": fields}
+    gone = {name: "" for name in ("send_at", "expires_at", "reason") if name not in fields}
     if item.is_final:
-        change["$unset"] = {"due_at": ""}
+        gone["due_at"] = ""
         if item.status == "delivered":
             fields["delivered_at"] = projection.at
     else:
         fields["due_at"] = item.due_at
-    if item.status == "scheduled":
-        # Only a reschedule takes these away.
-        gone = {n: "" for n in ("send_at", "expires_at") if getattr(item, n) is None}
-        if gone:
-            change["$unset"] = gone
+    change: Document = {"$set": fields}
+    if gone:
+        change["$unset"] = gone
     return change

@@ -6,7 +6,7 @@ messages (metrics, backlog, sizes) is left out.
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property, partial
 from typing import Any, Final

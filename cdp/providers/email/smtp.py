@@ -105,7 +105,7 @@ class SmtpProvider(Provider):
             return
         if (error := sender.exception()) is not None:
             # A bug of ours outside of any message: those that wait must not wait for ever.
-            _logger.error("smtp sender failed", extra={"error": type(error).__name__}, exc_info=error)
+            _logger.error("smtp sender failed", exc_info=error)
             if not self._senders:
                 self._turns.settle_all(Rejected(failure=FailureClass.TRANSIENT, code="internal"))
         elif sender.result() and not self._is_closing:

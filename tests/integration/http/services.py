@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -77,39 +77,41 @@ class Api:
         await self.database.close()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a test may want smaller than it is."""
+
+    requests_max: int = 500
+    client_max: int = 1_000_000
+    platform_max: int = 2_000_000
+    metrics_token: str | None = None
+
+
 def build_api(
     uri: str,
     *,
     clock: Clock | None = None,
-    requests_max: int = 500,
-    client_max: int = 1_000_000,
-    platform_max: int = 2_000_000,
-    metrics_token: str | None = None,
     listeners: Sequence[CommandListener] = (),
+    **limits: Any,
 ) -> Api:
     """All services, in this process."""
     clock = clock or SystemClock()
     database = Database(uri, component="api-test", listeners=listeners)
-    results = DeliveryResults(database)
-    logs = CommunicationLogs(database)
-    requests = CommunicationRequests(database)
-    recipients = Recipients(database)
-    batches = Batches(database)
     writer = f"api-test:{os.getpid()}:{secrets.token_hex(4)}"
-    telemetry = Telemetry()
+    api: Api
     communications = CommunicationService(
-        logs=logs,
-        results=results,
+        logs=CommunicationLogs(database),
+        results=DeliveryResults(database),
         communications=Communications(database),
         clock=clock,
         writer=writer,
-        telemetry=telemetry,
+        telemetry=Telemetry(),
     )
     intake = CommunicationIntake(
-        requests=requests,
-        recipients=recipients,
-        logs=logs,
-        results=results,
+        requests=CommunicationRequests(database),
+        recipients=Recipients(database),
+        logs=CommunicationLogs(database),
+        results=DeliveryResults(database),
         clock=clock,
         writer=writer,
         partitions=64,
@@ -117,63 +119,8 @@ def build_api(
     )
     engine = Engine()
     hinted: list[WorkItem] = []
-    api: Api
-
-    def hint(items: Sequence[WorkItem]) -> None:
-        hinted.extend(items)
-
-    async def metrics_text() -> bytes:
-        return b"# nothing\n"
-
-    async def ready() -> Mapping[str, Any]:
-        await database.ping()
-        return {"ready": True, "mongodb": True}
-
-    services = ApiServices(
-        access=AccessService(
-            clients=Clients(database),
-            keys=ApiKeys(database),
-            senders=Senders(database),
-            pepper=PEPPER,
-            clock=clock,
-            random_bytes=os.urandom,
-        ),
-        config=ClientConfigService(
-            clients=Clients(database),
-            senders=Senders(database),
-            templates=Templates(database),
-            delivery_configs=DeliveryConfigs(database),
-            clock=clock,
-        ),
-        commit=GroupCommit(intake.accept),
-        batches=BatchIntake(batches=batches, intake=intake, clock=clock, random_bytes=os.urandom),
-        communications=communications,
-        reading=CommunicationReading(
-            requests=requests,
-            recipients=recipients,
-            results=results,
-            batches=batches,
-            id_key=ID_KEY,
-        ),
-        templates=TemplateService(
-            templates=Templates(database), engine=engine, clock=clock, random_bytes=os.urandom
-        ),
-        backlog=Backlog(
-            client_max=client_max,
-            platform_max=platform_max,
-            free_disk=lambda: api.disk,
-            clock=clock,
-        ),
-        clock=clock,
-        random_bytes=os.urandom,
-        id_key=ID_KEY,
-        cursor_key=CURSOR_KEY,
-        hint=hint,
-        metrics=telemetry,
-        metrics_text=metrics_text,
-        ready=ready,
-        requests_max=requests_max,
-        metrics_token=metrics_token,
+    services = _services(
+        database, clock, intake, communications, engine, hinted, lambda: api.disk, Limits(**limits)
     )
     api = Api(
         services=services,
@@ -183,6 +130,85 @@ def build_api(
         hinted=hinted,
     )
     return api
+
+
+def _services(
+    database: Database,
+    clock: Clock,
+    intake: CommunicationIntake,
+    communications: CommunicationService,
+    engine: Engine,
+    hinted: list[WorkItem],
+    disk: Callable[[], DiskSpace],
+    limits: Limits,
+) -> ApiServices:
+    async def metrics_text() -> bytes:
+        return b"# nothing\n"
+
+    async def ready() -> Mapping[str, Any]:
+        await database.ping()
+        return {"ready": True, "mongodb": True}
+
+    return ApiServices(
+        access=_access(database, clock),
+        config=_config(database, clock),
+        commit=GroupCommit(intake.accept),
+        batches=BatchIntake(
+            batches=Batches(database), intake=intake, clock=clock, random_bytes=os.urandom
+        ),
+        communications=communications,
+        reading=_reading(database),
+        templates=TemplateService(
+            templates=Templates(database), engine=engine, clock=clock, random_bytes=os.urandom
+        ),
+        backlog=Backlog(
+            client_max=limits.client_max,
+            platform_max=limits.platform_max,
+            free_disk=disk,
+            clock=clock,
+        ),
+        clock=clock,
+        random_bytes=os.urandom,
+        id_key=ID_KEY,
+        cursor_key=CURSOR_KEY,
+        hint=hinted.extend,
+        metrics=Telemetry(),
+        metrics_text=metrics_text,
+        ready=ready,
+        requests_max=limits.requests_max,
+        metrics_token=limits.metrics_token,
+    )
+
+
+def _access(database: Database, clock: Clock) -> AccessService:
+    return AccessService(
+        clients=Clients(database),
+        keys=ApiKeys(database),
+        senders=Senders(database),
+        pepper=PEPPER,
+        clock=clock,
+        random_bytes=os.urandom,
+    )
+
+
+def _config(database: Database, clock: Clock) -> ClientConfigService:
+    return ClientConfigService(
+        clients=Clients(database),
+        senders=Senders(database),
+        templates=Templates(database),
+        delivery_configs=DeliveryConfigs(database),
+        clock=clock,
+    )
+
+
+def _reading(database: Database) -> CommunicationReading:
+    return CommunicationReading(
+        requests=CommunicationRequests(database),
+        recipients=Recipients(database),
+        results=DeliveryResults(database),
+        batches=Batches(database),
+        id_key=ID_KEY,
+    )
 
 
 class HeldClock:

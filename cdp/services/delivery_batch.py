@@ -1,0 +1,221 @@
+"""One batch on its way through a delivery worker: claimed, sent, and recorded.
+
+What is claimed here is known nowhere else until its outcome is recorded; so an outcome is
+recorded however long MongoDB is away, and the lease is renewed until it is.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from cdp.domain.communication import Communication
+from cdp.domain.delivery_result import WorkItem
+from cdp.domain.event import EventName
+from cdp.domain.ids import ResultId
+from cdp.errors import OutcomeUnknown
+from cdp.ports.clock import Clock
+from cdp.ports.handoff import Report, Verdict
+from cdp.ports.provider import (
+    Accepted,
+    EmailMessage,
+    FailureClass,
+    Outcome,
+    Provider,
+    Rejected,
+    Unknown,
+)
+from cdp.services.communication_service import CommunicationService, Move
+from cdp.services.queueing_service import is_expired
+from cdp.storage.communications import Communications
+from cdp.storage.delivery_results import DeliveryResults
+
+log = logging.getLogger(__name__)
+
+E = EventName
+_TRANSIENT: Final = FailureClass.TRANSIENT
+RECORD_TRIES: Final = 600
+RECORD_PAUSE_S: Final = 1.0
+BEGIN_SHARE: Final = 2 / 3
+"""The part of a lease in which a send may begin; the rest is for its answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What every batch of a worker uses."""
+
+    communications: CommunicationService
+    contents: Communications
+    results: DeliveryResults
+    provider: Provider
+    clock: Clock
+    worker: str
+    lease_s: float
+    answer_s: float
+    compose: Callable[[WorkItem, Communication, float], EmailMessage]
+    """Makes the message; the number is the seconds in which its send may begin."""
+    on_outcome: Callable[[Outcome], None]
+
+
+class DeliveryBatch:
+    """Claims, reports, and what is still under way."""
+
+    def __init__(self, desk: Desk, items: Sequence[WorkItem]) -> None:
+        self._desk = desk
+        self._items = items
+        self._claimed: dict[ResultId, WorkItem] = {}
+        self._reports: dict[ResultId, Report] = {}
+        self._answered: list[tuple[ResultId, Outcome]] = []
+        self._news = asyncio.Event()
+        self._all_answered = False
+
+    async def run(self, keep: Callable[[asyncio.Task[None]], None]) -> list[Report]:
+        """Claim and send; a report for each item, after `answer_s` at the latest.
+
+        Args:
+            keep: holds the task that goes on sending and recording after the answer.
+
+        Raises:
+            OutcomeUnknown: the claim could not be recorded; nothing was sent.
+        """
+        begun = self._desk.clock.monotonic()
+        await self._claim()
+        if self._claimed:
+            task = asyncio.create_task(self._send_and_record(begun))
+            keep(task)
+            await asyncio.wait([task], timeout=self._desk.answer_s)
+        for result_id, item in self._claimed.items():
+            if result_id not in self._reports:
+                self._reports[result_id] = Report(item=item, verdict=Verdict.UNDER_WAY)
+        return list(self._reports.values())
+
+    async def _claim(self) -> None:
+        now = self._desk.clock.now()
+        lease_ends = now + timedelta(seconds=self._desk.lease_s)
+        moves = [self._claiming(item, now, lease_ends) for item in self._items]
+        after = await self._desk.communications.advance(moves)
+        for move, item in zip(moves, after, strict=True):
+            if item is None:
+                report = Report(item=move.item, verdict=Verdict.OVERTAKEN)
+                self._reports[move.item.result_id] = report
+            elif item.is_final:
+                self._reports[item.result_id] = Report(item=item, verdict=Verdict.CLOSED)
+            else:
+                self._claimed[item.result_id] = item
+
+    def _claiming(self, item: WorkItem, now: datetime, lease_ends: datetime) -> Move:
+        if is_expired(item, now):
+            return Move(item=item, name=E.EXPIRED, metadata={"reason": "expires_at"})
+        metadata = {
+            "attempt": item.attempt + 1,
+            "due_at": lease_ends,
+            "worker": self._desk.worker,
+        }
+        return Move(item=item, name=E.DELIVERY_ATTEMPTED, metadata=metadata)
+
+    async def _send_and_record(self, begun: float) -> None:
+        recorder = asyncio.create_task(self._record())
+        renewer = asyncio.create_task(self._renew())
+        try:
+            await self._send(begun)
+        except Exception:
+            # A provider never raises for what its vendor answers, so this is a bug; what it has
+            # not reported is unknown when the lease ends, and nothing else stands still for it.
+            log.exception("the provider failed", extra={"messages": len(self._claimed)})
+        finally:
+            self._all_answered = True
+            self._news.set()
+            # The leases are kept until the last outcome is recorded, or a shard would write
+            # "unknown" over an outcome that is known here.
+            await asyncio.wait([recorder])
+            renewer.cancel()
+            await asyncio.wait([renewer])
+            recorder.result()
+
+    async def _send(self, begun: float) -> None:
+        claimed = list(self._claimed.values())
+        try:
+            contents = await self._desk.contents.across_clients([i.result_id for i in claimed])
+        except OutcomeUnknown:
+            contents = {}
+        # The lease runs from before the claim, and so does the time to begin in.
+        left_s = self._desk.lease_s * BEGIN_SHARE - (self._desk.clock.monotonic() - begun)
+        messages = []
+        for item in claimed:
+            content = contents.get(item.result_id)
+            if content is None or left_s <= 0:
+                # Certainly not sent, so it is no unknown outcome.
+                code = "content_unread" if content is None else "not_begun"
+                self._note(item.result_id, Rejected(failure=_TRANSIENT, code=code))
+            else:
+                messages.append(self._desk.compose(item, content, left_s))
+        await self._desk.provider.deliver(messages, self._on_outcome)
+
+    def _on_outcome(self, message: EmailMessage, outcome: Outcome) -> None:
+        self._desk.on_outcome(outcome)
+        self._note(ResultId(message.result_id), outcome)
+
+    def _note(self, result_id: ResultId, outcome: Outcome) -> None:
+        self._answered.append((result_id, outcome))
+        self._news.set()
+
+    async def _record(self) -> None:
+        """Record what was answered while the record before it was being written."""
+        while not (self._all_answered and not self._answered):
+            await self._news.wait()
+            self._news.clear()
+            answered, self._answered = self._answered, []
+            if answered:
+                await self._record_group(answered)
+            if self._all_answered:
+                self._news.set()
+
+    async def _record_group(self, answered: Sequence[tuple[ResultId, Outcome]]) -> None:
+        moves = [_outcome_move(self._claimed[r], outcome) for r, outcome in answered]
+        after = await self._advance_surely(moves)
+        for (_, outcome), move, item in zip(answered, moves, after, strict=True):
+            if item is None:
+                report = Report(item=move.item, verdict=Verdict.OVERTAKEN)
+            elif item.is_final:
+                report = Report(item=item, verdict=Verdict.DELIVERED)
+            else:
+                retry_after_s = outcome.retry_after_s if isinstance(outcome, Rejected) else None
+                report = Report(item=item, verdict=Verdict.FAILED, retry_after_s=retry_after_s)
+            self._reports[move.item.result_id] = report
+
+    async def _advance_surely(self, moves: Sequence[Move]) -> list[WorkItem | None]:
+        """Record outcomes even if MongoDB is away for a while: they exist nowhere else."""
+        ticket = self._desk.communications.ticket()
+        for _ in range(RECORD_TRIES):
+            try:
+                return await self._desk.communications.advance(moves, ticket=ticket)
+            except OutcomeUnknown:
+                log.warning("outcomes wait for MongoDB", extra={"results": len(moves)})
+                await asyncio.sleep(RECORD_PAUSE_S)
+        return [None] * len(moves)
+
+    async def _renew(self) -> None:
+        """Keep the leases of what is under way, which may take SMTP's ten minutes."""
+        while True:
+            await asyncio.sleep(self._desk.lease_s / 3)
+            open_items = [i for r, i in self._claimed.items() if r not in self._reports]
+            until = self._desk.clock.now() + timedelta(seconds=self._desk.lease_s)
+            with contextlib.suppress(OutcomeUnknown):
+                await self._desk.results.renew(open_items, until)
+
+
+def _outcome_move(item: WorkItem, outcome: Outcome) -> Move:
+    if isinstance(outcome, Accepted):
+        metadata: dict[str, Any] = {"attempt": item.attempt, "answer": outcome.answer}
+        if outcome.provider_message_id is not None:
+            metadata["provider_message_id"] = outcome.provider_message_id
+        return Move(item=item, name=E.DELIVERY_SUCCEEDED, metadata=metadata)
+    metadata = {"attempt": item.attempt, "code": outcome.code, "answer": outcome.answer}
+    if isinstance(outcome, Unknown):
+        metadata |= {"reason": "unknown", "outcome": "unknown"}
+    else:
+        metadata["reason"] = outcome.failure.value
+    return Move(item=item, name=E.DELIVERY_FAILED, metadata=metadata)
