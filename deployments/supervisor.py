@@ -26,6 +26,9 @@ SILENT_S: Final = 5.0
 BURIED_S: Final = 30.0
 CHANNELS: Final = ("email",)
 RATE_OVER_S: Final = 10.0
+FIRST_RATE_PER_S: Final = 200.0
+"""What a worker is thought to deliver until it has shown better."""
+BEST_FADES: Final = 0.999
 
 
 class Supervisor:
@@ -38,6 +41,7 @@ class Supervisor:
         self._merged = Merged()
         self._reports: dict[str, dict[str, Any]] = {}
         self._rates = _Rates()
+        self._best_rate = FIRST_RATE_PER_S
         self._shards = settings.shards_min
         self._workers = dict.fromkeys(LANES, settings.workers_min)
         self._calm_since: dict[str, float] = {}
@@ -84,7 +88,9 @@ class Supervisor:
         shards = [r for r in self._reports.values() if r["kind"] == "queue-shard"]
         backlog = sum(sum(r["backlog"].values()) for r in shards)
         urgent = sum(r["waiting"][LANE_HIGH] for r in shards)
-        rate = self._rates.per_worker()
+        # A worker that has little to do shows a low rate; what counts is what it can do.
+        self._best_rate = max(self._rates.per_worker(), self._best_rate * BEST_FADES)
+        rate = self._best_rate
         self._shards = self._sized("shards", self._shards, backlog, rate, self._shard_bounds)
         for lane in LANES:
             waiting = urgent if lane == LANE_HIGH else backlog - urgent

@@ -66,8 +66,9 @@ def demo(
                 _start(cluster)
             up_s = None if was_up else time.time() - began_at
             good = perform(cluster, began_at=began_at, up_s=up_s, keep=keep or was_up)
-            if not keep:
-                _stop(cluster, was_up=was_up)
+            if not (keep or was_up):
+                _stop(cluster, was_up=False)
+                out.print("Stopped. To look around in it: cdp demo --keep", highlight=False)
         except BaseException as error:
             _stop(cluster, was_up=was_up)
             if isinstance(error, KeyboardInterrupt):

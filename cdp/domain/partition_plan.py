@@ -1,5 +1,6 @@
 """Which shard is to own which partitions: evenly, and with as few changes of hands as can be."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from cdp.domain.ids import Partition
@@ -18,7 +19,10 @@ def plan(
     smallest, larger = divmod(len(current), len(shards))
     owned: dict[str, list[Partition]] = {shard: [] for shard in shards}
     homeless: list[Partition] = []
-    room = {shard: smallest + (index < larger) for index, shard in enumerate(shards)}
+    # The odd ones stay with those that have the most, so that they need not move.
+    counts = Counter(current.values())
+    fullest = sorted(shards, key=lambda shard: -counts[shard])
+    room = {shard: smallest + (index < larger) for index, shard in enumerate(fullest)}
     for partition, shard in sorted(current.items()):
         if shard in owned and len(owned[shard]) < room[shard]:
             owned[shard].append(partition)

@@ -24,10 +24,13 @@ class Load:
     running: int
     backlog: int
     rate_each_per_s: float
-    """What one of them has done a second at its best lately; 0 when unknown."""
+    """What one of them can do a second, as seen at its best lately."""
     calm_s: float = 0.0
     """For how long fewer than are running would have done."""
 
+
+RATE_LEAST_PER_S = 1.0
+"""What one is thought to do where nothing is known, or all stands still."""
 
 CALM_S = 60.0
 """Seconds of calm before one is let go, one at a time."""
@@ -37,8 +40,10 @@ def needed(load: Load, bounds: ScaleBounds) -> int:
     """How many would work off the backlog in time."""
     if load.backlog == 0:
         return bounds.least
-    rate = load.rate_each_per_s or 1.0
-    return max(bounds.least, 1, min(bounds.most, ceil(load.backlog / (rate * bounds.drain_s))))
+    each = max(load.rate_each_per_s, RATE_LEAST_PER_S) * bounds.drain_s
+    if load.backlog >= each * bounds.most:
+        return bounds.most
+    return max(bounds.least, 1, ceil(load.backlog / each))
 
 
 def target(load: Load, bounds: ScaleBounds) -> int:

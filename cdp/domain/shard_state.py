@@ -37,6 +37,7 @@ class ShardLimits:
     """Items that one client may have in one level."""
     pull_max: int = 1_000
     parked_max: int = 2_000
+    sources_max: int = 10_000
 
     def __post_init__(self) -> None:
         assert self.client_max <= self.level_max
@@ -199,11 +200,9 @@ class ShardState:
 
     def rescan(self) -> None:
         """Look at everything again: what slipped below the emptied times, or is newly owned."""
-        self._sources = {
-            (level, client_id): source
-            for (level, client_id), source in self._sources.items()
-            if source.maybe_more or self._known_of[client_id]
-        }
+        if len(self._sources) > self.limits.sources_max:
+            # Who has anything due is found again by the next poll.
+            self._sources.clear()
         for source in self._sources.values():
             source.emptied_to = None
             source.maybe_more = True

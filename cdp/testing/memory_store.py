@@ -250,6 +250,11 @@ class MemoryCollection:
         """What fits; read when it is iterated over."""
         return MemoryCursor(self._database, self._table, query or {}, hint)
 
+    async def find_one(self, query: Mapping[str, Any], _projection: Any = None) -> Document | None:
+        """The first that fits."""
+        found = [document async for document in self.find(query).limit(1)]
+        return found[0] if found else None
+
     async def distinct(
         self, name: str, query: Mapping[str, Any], *, hint: str | None = None
     ) -> list[Any]:

@@ -5,6 +5,7 @@ messages (metrics, backlog, sizes) is left out.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -38,8 +39,11 @@ RENDERER: Final = "message-service"
 WORKERS: Final = ("worker-0", "worker-1", "worker-2")
 APIS: Final = ("api-0", "api-1")
 SHARDS_MAX: Final = 3
+POLL_S: Final = 1.0
+IDLE_POLL_S: Final = 2.0
 RESCAN_S: Final = 30.0
 PARK_S: Final = 2.0
+FAULT_PARK_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -316,6 +320,7 @@ class Shard(Shell):
         self._queueing = self.platform.parts.queueing(queueing)
         self._work = {lane: asyncio.Event() for lane in LANES}
         self._delivering = {lane: asyncio.Semaphore(3) for lane in LANES}
+        self._short = asyncio.Event()
         self._next_rescan = 0.0
         self.process.loop("lease", self._renew)
         self.process.loop("poll", self._poll)
@@ -325,7 +330,7 @@ class Shard(Shell):
 
     async def enqueue(self, items: list[WorkItem]) -> None:
         """A hint: these are new or due."""
-        self._wake_if(self.state.offer(items))
+        self._wake_if(self.state.hint(items))
 
     def _wake_if(self, taken: int) -> None:
         self._check_bounds()
@@ -371,7 +376,11 @@ class Shard(Shell):
                 )
                 self.state.is_active((lane, priority), clients)
             await self._pull(partitions)
-        return 1.0 if self.state.held()["known"] else 2.0
+        pause_s = POLL_S if self.state.held()["known"] else IDLE_POLL_S
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._short.wait(), pause_s)
+        self._short.clear()
+        return 0.0
 
     async def _pull(self, partitions: Sequence[Partition]) -> None:
         for pull in self.state.pulls():
@@ -397,16 +406,30 @@ class Shard(Shell):
         if not items:
             self._work[lane].clear()
             return 0.0
-        try:
-            queued, decided = await self._queueing.prepare(items, epochs=epochs)
-        except BaseException:
-            self.state.settle(item.result_id for item in items)
-            raise
-        self._finish(decided)
+        if self.state.is_short():
+            self._short.set()
+        queued = await self._prepare(items, epochs)
         if queued:
             await self._delivering[lane].acquire()
             self.process.spawn(self._deliver(lane, queued))
-        return PARK_S if decided.parked and not queued else 0.0
+        return 0.0
+
+    async def _prepare(
+        self, items: Sequence[WorkItem], epochs: dict[Partition, int]
+    ) -> list[WorkItem]:
+        try:
+            queued, decided = await self._queueing.prepare(items, epochs=epochs)
+        except OutcomeUnknown:
+            self._park(items, PARK_S)
+            return []
+        except Exception as error:
+            self.process.note_bug(error)
+            if len(items) == 1:
+                self._park(items, FAULT_PARK_S)
+                return []
+            return [q for item in items for q in await self._prepare([item], epochs)]
+        self._finish(decided)
+        return queued
 
     async def _deliver(self, lane: str, items: Sequence[WorkItem]) -> None:
         try:
@@ -419,9 +442,12 @@ class Shard(Shell):
         finally:
             self._delivering[lane].release()
 
+    def _park(self, items: Sequence[WorkItem], seconds: float) -> None:
+        self.state.park(items, self.clock.now() + timedelta(seconds=seconds))
+
     def _finish(self, decided: Decided) -> None:
         self.state.settle(item.result_id for item in decided.settled)
-        self.state.park(decided.parked, self.clock.now() + timedelta(seconds=PARK_S))
+        self._park(decided.parked, PARK_S)
         self.state.settle(item.result_id for item in decided.again)
         self._wake_if(self.state.offer(decided.again))
         if decided.scheduled:

@@ -23,6 +23,9 @@ from cdp.testing.simulated_world import Process, World
 NOT_STARTED: Final = Rejected(failure=FailureClass.TRANSIENT, code="not_started")
 CONNECT_FAILED: Final = Rejected(failure=FailureClass.TRANSIENT, code="connect_failed")
 
+POISON: Final = "poison"
+"""The subject of a message that kills the worker which sends it (rule D10)."""
+
 BeginCheck = Callable[[Process, EmailMessage], None]
 
 
@@ -40,9 +43,10 @@ class Taken:
 class ProviderSide:
     """The vendor, which outlives our workers."""
 
-    def __init__(self, world: World, check: BeginCheck) -> None:
+    def __init__(self, world: World, check: BeginCheck, kill: Callable[[Process], None]) -> None:
         self.world = world
         self.check = check
+        self.kill = kill
         self.ledger: list[Taken] = []
         self.down_until = 0.0
 
@@ -92,6 +96,9 @@ class SimulatedProvider:
             report(message, NOT_STARTED)
             return
         self._side.check(self._process, message)
+        if message.subject == POISON:
+            self._side.kill(self._process)
+            await self._process.gate()
         outcome = await self._exchange(message)
         await self._process.gate()
         report(message, outcome)

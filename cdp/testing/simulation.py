@@ -16,12 +16,12 @@ from cdp.domain.communication_request import CommunicationRequest, Content, Reci
 from cdp.domain.delivery_result import Priority, WorkItem
 from cdp.domain.event import Status
 from cdp.domain.ids import ClientId, RequestId, result_ids, uuid7
-from cdp.errors import IdempotencyKeyInUse, OutcomeUnknown
+from cdp.errors import IdempotencyKeyInUse, IdempotencyKeyReused, OutcomeUnknown
 from cdp.ports.handoff import WorkerLost
 from cdp.services.communication_intake import Accepted, AcceptOutcome
 from cdp.testing.memory_store import DriverErrors, MemoryServer
 from cdp.testing.simulated_actors import APIS, SHARDS_MAX, Parts, Platform
-from cdp.testing.simulated_provider import ProviderSide
+from cdp.testing.simulated_provider import POISON, ProviderSide
 from cdp.testing.simulated_world import CALLER, Process, World
 from cdp.testing.simulation_rules import ATTEMPTS_MAX, Books, Watch
 
@@ -56,7 +56,7 @@ class Simulation:
         self.world.story = [] if story else None
         self.server = MemoryServer(self.world, errors)
         self._watch = Watch(self.world, self.server)
-        self.provider = ProviderSide(self.world, self._watch.begins)
+        self.provider = ProviderSide(self.world, self._watch.begins, self._killed)
         self.platform = Platform(
             world=self.world, server=self.server, provider=self.provider, parts=parts
         )
@@ -65,6 +65,7 @@ class Simulation:
         self._cancelled: dict[bytes, str] = {}
         self._callers: set[asyncio.Task[Any]] = set()
         self._keys = 0
+        self._by_key: dict[str, RequestId] = {}
         self._doings = {
             self._post: 34,
             self._burst: 4,
@@ -204,7 +205,9 @@ class Simulation:
         self._keys += 1
         keyed = random.random() < 0.6
         expires = random.random() < 0.15
-        subject = "bad\x07" if random.random() < 0.03 else f"subject {self._keys}"
+        subject = random.choices((f"subject {self._keys}", "bad\x07", POISON), weights=(96, 3, 1))[
+            0
+        ]
         return CommunicationRequest(
             id=request_id,
             client_id=client or random.choices(CLIENTS, weights=(5, 3, 3, 1))[0],
@@ -230,6 +233,7 @@ class Simulation:
             outcome = await self._call("accept", request, lost=OutcomeUnknown())
             if isinstance(outcome, Accepted):
                 self._note_accepted(request, outcome)
+                await self._reuse(request)
                 if request.idempotency_key is None or random.random() < 0.8:
                     return
             elif not isinstance(outcome, OutcomeUnknown | IdempotencyKeyInUse):
@@ -240,6 +244,15 @@ class Simulation:
             await asyncio.sleep(4.0 * random.random())
             request = self._again(request)
 
+    async def _reuse(self, request: CommunicationRequest) -> None:
+        """The same key with another body is refused."""
+        if request.idempotency_key is None or self.world.random.random() > 0.1:
+            return
+        other = replace(self._again(request), body_hash=b"another body")
+        outcome = await self._call("accept", other, lost=OutcomeUnknown())
+        if not isinstance(outcome, IdempotencyKeyReused | OutcomeUnknown):
+            self.world.violated("D3", f"key {request.idempotency_key} was reused: {outcome!r}")
+
     def _again(self, request: CommunicationRequest) -> CommunicationRequest:
         """The same key and body come as a new request with an id of its own."""
         fresh = self._request(request.client_id)
@@ -248,9 +261,7 @@ class Simulation:
             replace(recipient, result_id=result_id)
             for recipient, result_id in zip(request.recipients, ids, strict=True)
         )
-        return replace(
-            request, id=fresh.id, recipients=recipients, requested_at=fresh.requested_at
-        )
+        return replace(request, id=fresh.id, recipients=recipients, requested_at=fresh.requested_at)
 
     async def _call(self, method: str, *arguments: Any, lost: AcceptOutcome | None) -> Any:
         """A call over HTTP to one of the API's replicas."""
@@ -264,8 +275,10 @@ class Simulation:
         for item in outcome.items:
             self._accepted[item.result_id] = request.reference or ""
             self._items.append(item)
-        key = request.idempotency_key
-        self.world.note(f"accepted {request.reference} {key} as {outcome.request.id.hex()[-6:]}")
+        key, made = request.idempotency_key, outcome.request.id
+        self.world.note(f"accepted {request.reference} {key} as {made.hex()[-6:]}")
+        if key is not None and self._by_key.setdefault(key, made) != made:
+            self.world.violated("D3", f"{key} made a second communication")
 
     def _cancel(self) -> None:
         if self._items:
@@ -312,8 +325,11 @@ class Simulation:
     def _kill(self) -> None:
         victim = self._victim()
         if victim is not None:
-            victim.kill()
-            self.world.spawn(self._restart(victim, 5.0 * self.world.random.random()))
+            self._killed(victim)
+
+    def _killed(self, victim: Process) -> None:
+        victim.kill()
+        self.world.spawn(self._restart(victim, 5.0 * self.world.random.random()))
 
     async def _restart(self, victim: Process, after_s: float) -> None:
         await asyncio.sleep(after_s)

@@ -113,7 +113,9 @@ def test_p5_memory_is_bounded_whatever_is_offered(offered):
 
     state.offer(offered)
 
-    held = Counter((i.lane, i.priority, i.client_id) for lane in LANES for i in state.take(lane, 99))
+    held = Counter(
+        (i.lane, i.priority, i.client_id) for lane in LANES for i in state.take(lane, 99)
+    )
     assert all(count <= SMALL.client_max for count in held.values())
     for lane, priority in LEVELS:
         of_level = [count for key, count in held.items() if key[:2] == (lane, priority)]
@@ -294,7 +296,9 @@ def poll(state, durable, second):
     if second % 30 == 0:
         state.rescan()
     for level in LEVELS:
-        state.is_active(level, sorted({i.client_id for i in durable.values() if level_of(i) == level}))
+        state.is_active(
+            level, sorted({i.client_id for i in durable.values() if level_of(i) == level})
+        )
     for pull in state.pulls():
         found = [
             one
