@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import typer
 from rich.table import Table
 
-from cdp.cli.shell import out, refusals, settings, with_wiring
+from cdp.cli.shell import err, out, refusals, settings, with_wiring
 from cdp.domain.client import ApiKey, Client
 from cdp.embedded.state import StateFolder, write_atomically
 from cdp.errors import FieldError, Invalid, NotFound
@@ -99,7 +99,8 @@ def create_key(
 
         text = with_wiring("cli", work)
     out.print(text, highlight=False, soft_wrap=True)
-    out.print("Keep it now: it is not shown again.", style="dim")
+    # Not on standard output, so that KEY=$(cdp key create acme) is the key and nothing else.
+    err.print("Keep it now: it is not shown again.", style="dim")
 
 
 @key_app.command("list")

@@ -15,7 +15,7 @@ from typing import Annotated, Final
 import psutil
 import typer
 
-from cdp.cli.clients import client_with_sender
+from cdp.cli.clients import client_with_sender, keep_key, kept_key
 from cdp.cli.cluster import end
 from cdp.cli.demo_facts import Facts
 from cdp.cli.demo_progress import Screen
@@ -122,6 +122,9 @@ def is_up(cluster: LocalCluster) -> bool:
 def perform(cluster: LocalCluster, *, began_at: float, up_s: float | None, keep: bool) -> bool:
     """Give the demonstration on a platform that is up; whether all of it is as it must be."""
     keys = with_wiring("cli", prepare)
+    if keep and kept_key() is None:
+        # So that `cdp send` works in it as it does after `cdp up`.
+        keep_key(keys.shop)
     addresses = cluster.addresses()
     assert addresses.mailbox is not None
     run = f"r{secrets.token_hex(2)}"
@@ -211,6 +214,7 @@ def curl_lines(stage: Stage, example: str | None) -> list[str]:
     ]
     if example is not None:
         lines.append(f"curl -s {auth} {stage.api}/communications/{example}/events")
+    lines.append('cdp send --to you@example.org --subject Hello --text "It works."')
     lines.append(
         f"curl -s {auth} {stage.api}/communications --json "
         '\'{"channel": "email", "to": [{"email": "you@example.org"}], '

@@ -26,6 +26,8 @@ class SenderFacts:
     accepted: int = 0
     """Answered 202."""
     rejected: int = 0
+    refusals: Mapping[str, int] = field(default_factory=dict)
+    """The reasons that were given for those, with how often each was."""
     listed: int = 0
     states: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -190,6 +192,13 @@ def _opened(facts: Facts) -> int:
 
 def _clicked(facts: Facts) -> int:
     return sum(sender.clicked for sender in facts.senders)
+
+
+def reason_of(problem: Mapping[str, Any]) -> str:
+    """What a problem document says: its first field error with the pointer, or its detail."""
+    for error in problem.get("errors", ()):
+        return f"{error['pointer'] or 'body'}: {error['detail']}"
+    return str(problem.get("detail", ""))
 
 
 def moment_of(text: str) -> float:

@@ -6,6 +6,7 @@ from typing import Final
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from cdp.cli.demo_facts import Facts, SenderFacts, checks, latency_rows, timeline_rows
 
@@ -40,6 +41,9 @@ def print_report(console: Console, facts: Facts) -> None:
     """Everything but the books."""
     console.print()
     console.print(_counts(facts))
+    if facts.shop.refusals:
+        console.print()
+        console.print(_refusals(facts.shop))
     console.print()
     console.print(_speed(facts))
     console.print(_rates(facts), style="dim", highlight=False)
@@ -76,6 +80,15 @@ def _counts(facts: Facts) -> Table:
             continue
         cells = [f"{value:,}" if value else "·" for value in (*values, sum(values))]
         table.add_row(name, *cells, _NOTES.get(name, ""))
+    return table
+
+
+def _refusals(sender: SenderFacts) -> Table:
+    table = _table("Why some were refused, as the API says it")
+    table.add_column("", justify="right")
+    table.add_column("field: reason", overflow="fold")
+    for reason, count in sorted(sender.refusals.items()):
+        table.add_row(f"{count}", Text(reason))
     return table
 
 

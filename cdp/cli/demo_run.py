@@ -209,6 +209,7 @@ class Demonstration:
             expected=sender.expected,
             accepted=sender.standing.accepted,
             rejected=sender.standing.rejected,
+            refusals=sender.refusals,
         )
         async for rows in sender.api.pages("/communications", campaign=sender.campaign):
             for row in rows:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Final
 from cdp.cli import demo_plan as plan
 from cdp.cli.api import REPEATED, Api
 from cdp.cli.demo_client import Ledger
-from cdp.cli.demo_facts import moment_of
+from cdp.cli.demo_facts import moment_of, reason_of
 from cdp.cli.demo_standing import SenderStanding
 
 URGENT_EVERY_S: Final = 0.1
@@ -30,6 +31,8 @@ class Sender:
         self.expected = plan.Expected()
         self.accepted_at: dict[str, float | None] = {}
         """The ids that were answered 202, with the time where the answer says it."""
+        self.refusals: Counter[str] = Counter()
+        """The reasons that were given, with the field each is about."""
         self._ledger = accepted
 
     async def put_templates(self, folder: Path, names: Iterable[str]) -> None:
@@ -76,7 +79,9 @@ class Shop(Sender):
         answer = await self._answered(batch)
         ids = {item["index"]: item["id"] for item in answer["items"] if item["status"] == 202}
         self._accept(dict.fromkeys(ids.values()))
-        self.standing.rejected += len(answer["items"]) - len(ids)
+        refused = [item for item in answer["items"] if item["status"] != 202]
+        self.standing.rejected += len(refused)
+        self.refusals.update(reason_of(item["problem"]) for item in refused)
         self.batches.append(answer["batch_id"])
         if batch.expected.scheduled:
             await self.api.post(f"/communications/{ids[plan.cancellable(batch)]}/cancel")

@@ -114,6 +114,7 @@ def _tell(addresses: Addresses, accepted: dict[str, Any], send_at: str | None) -
     when = "" if send_at is None else f", to be sent at {send_at}"
     url = f"{addresses.api}/communications/{accepted['id']}"
     out.print(f"Accepted{when}: [bold]{accepted['id']}[/bold]", highlight=False)
-    out.print(f'Its log:  curl -H "Authorization: Bearer $KEY" {url}/events', soft_wrap=True)
+    log = f'Its log:  curl -H "Authorization: Bearer $KEY" {url}/events'
+    out.print(log, highlight=False, soft_wrap=True)
     if addresses.mailbox:
-        out.print(f"Mailbox:  {addresses.mailbox}", soft_wrap=True)
+        out.print(f"Mailbox:  {addresses.mailbox}", highlight=False)

@@ -53,4 +53,4 @@ def target(load: Load, bounds: ScaleBounds) -> int:
         return wanted
     if load.calm_s < CALM_S:
         return min(load.running, bounds.most)
-    return max(load.running - 1, wanted)
+    return max(min(load.running - 1, bounds.most), wanted)

@@ -35,10 +35,7 @@ def matches(document: Document, query: Mapping[str, Any], now: datetime) -> bool
 def _fits(document: Document, name: str, wanted: Any) -> bool:
     if not isinstance(wanted, dict) or not _is_operators(wanted):
         return bool(document.get(name) == wanted)
-    for op, value in wanted.items():
-        if not _holds(document, name, op, value):
-            return False
-    return True
+    return all(_holds(document, name, op, value) for op, value in wanted.items())
 
 
 def _is_operators(wanted: Any) -> bool:

@@ -38,7 +38,7 @@ class Fate(Enum):
     """Done, but no majority has confirmed it in time."""
 
 
-_WRITE_FATES: Final = (*Fate,)[1:]
+_WRITE_FATES: Final = tuple(fate for fate in Fate if fate is not Fate.DONE)
 _READ_FATES: Final = (Fate.REFUSED, Fate.UNANSWERED)
 
 

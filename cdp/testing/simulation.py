@@ -20,7 +20,8 @@ from cdp.errors import IdempotencyKeyInUse, IdempotencyKeyReused, OutcomeUnknown
 from cdp.ports.handoff import WorkerLost
 from cdp.services.communication_intake import Accepted, AcceptOutcome
 from cdp.testing.memory_store import DriverErrors, MemoryServer
-from cdp.testing.simulated_actors import APIS, SHARDS_MAX, Parts, Platform
+from cdp.testing.simulated_actors import ACTORS
+from cdp.testing.simulated_platform import APIS, SHARDS_MAX, Parts, Platform
 from cdp.testing.simulated_provider import POISON, ProviderSide
 from cdp.testing.simulated_world import CALLER, Process, World
 from cdp.testing.simulation_rules import ATTEMPTS_MAX, Books, Watch
@@ -58,7 +59,11 @@ class Simulation:
         self._watch = Watch(self.world, self.server)
         self.provider = ProviderSide(self.world, self._watch.begins, self._killed)
         self.platform = Platform(
-            world=self.world, server=self.server, provider=self.provider, parts=parts
+            world=self.world,
+            server=self.server,
+            provider=self.provider,
+            parts=parts,
+            kinds=ACTORS,
         )
         self._accepted: dict[bytes, str] = {}
         self._items: list[WorkItem] = []

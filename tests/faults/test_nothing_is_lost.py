@@ -75,7 +75,6 @@ async def test_kill_9_of_every_component_in_turn_loses_nothing(platform: Platfor
     verification = await platform.verify(client, settled=True, tmp_path=tmp_path)
     assert verification.violations == ()
     assert verification.doubles <= verification.unknown_outcomes
-    print(f"unknown outcomes {verification.unknown_outcomes}, doubles {verification.doubles}")
 
 
 @pytest.mark.timeout(120)

@@ -17,7 +17,7 @@ from cdp.domain.shard_state import ShardState
 from cdp.services.communication_service import CommunicationService
 from cdp.services.queueing_service import QueueingService
 from cdp.testing.memory_store import DriverErrors
-from cdp.testing.simulated_actors import LIMITS, Parts
+from cdp.testing.simulated_platform import LIMITS, Parts
 from cdp.testing.simulation import simulate
 
 ERRORS = DriverErrors(cut=AutoReconnect, bulk=BulkWriteError)
@@ -39,7 +39,7 @@ def test_whatever_happens_the_books_balance(seeds):
         outcome = simulate(seed, steps=STEPS, errors=ERRORS, story=ONLY is not None)
 
         if ONLY is not None:
-            print("\n".join(outcome.story))
+            sys.stdout.write("\n".join([*outcome.story, ""]))
         assert not outcome.violations, report(outcome)
 
 

@@ -14,6 +14,7 @@ from cdp.cli.demo_facts import (
     checks,
     latency_rows,
     moment_of,
+    reason_of,
     timeline_rows,
 )
 from cdp.cli.demo_plan import Expected
@@ -120,6 +121,13 @@ def test_the_example_is_the_delivered_one_with_the_longest_story():
     shop.add(_row(id="n", attempts=3, opened_at=CREATED), START + 1)
     shop.add(_row(id="o", attempts=9, status="undeliverable"), None)
     assert shop.example == "n"
+
+
+def test_a_refusal_names_its_field_and_reason():
+    error = {"pointer": "/to/0/email", "code": "address_invalid", "detail": "there is no @"}
+
+    assert reason_of({"detail": "Not valid.", "errors": [error]}) == "/to/0/email: there is no @"
+    assert reason_of({"detail": "Too large."}) == "Too large."
 
 
 def test_a_retry_says_how_long_it_waits():

@@ -1,6 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cdp.domain.delivery_result import WorkItem
 from cdp.domain.due_window import DueWindow
 from tests.unit.domain.items import at, item
 
@@ -16,7 +17,7 @@ items = st.builds(
 def test_each_item_comes_out_once_with_its_newest_word_and_in_the_order_of_time(added, limit):
     window = DueWindow()
     window.add(added)
-    newest = {}
+    newest: dict[bytes, WorkItem] = {}
     for one in added:
         if one.result_id not in newest or one.seq > newest[one.result_id].seq:
             newest[one.result_id] = one

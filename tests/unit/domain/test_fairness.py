@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.queue = FairQueue(quantum=3)
+        self.queue: FairQueue[tuple[bytes, int]] = FairQueue(quantum=3)
         self.waiting = {}
         self.put_so_far = 0
 
@@ -57,7 +59,7 @@ TestQueue = QueueMachine.TestCase
     quantum=st.integers(1, 10),
 )
 def test_a_new_client_waits_at_most_one_quantum_of_each_other(before, limits, quantum):
-    queue = FairQueue(quantum=quantum)
+    queue: FairQueue[Any] = FairQueue(quantum=quantum)
     for client, count in before:
         for _ in range(count):
             queue.put(client, client)
@@ -78,7 +80,7 @@ def test_a_new_client_waits_at_most_one_quantum_of_each_other(before, limits, qu
 
 
 def test_a_clients_own_items_stay_in_their_order():
-    queue = FairQueue(quantum=2)
+    queue: FairQueue[Any] = FairQueue(quantum=2)
     for number in range(5):
         queue.put(b"a", number)
 
@@ -86,7 +88,7 @@ def test_a_clients_own_items_stay_in_their_order():
 
 
 def test_clients_take_turns_of_one_quantum():
-    queue = FairQueue(quantum=2)
+    queue: FairQueue[Any] = FairQueue(quantum=2)
     for number in range(3):
         queue.put(b"a", f"a{number}")
         queue.put(b"b", f"b{number}")
@@ -95,7 +97,7 @@ def test_clients_take_turns_of_one_quantum():
 
 
 def test_a_turn_that_was_cut_off_goes_on():
-    queue = FairQueue(quantum=3)
+    queue: FairQueue[Any] = FairQueue(quantum=3)
     for number in range(4):
         queue.put(b"a", f"a{number}")
         queue.put(b"b", f"b{number}")
@@ -105,7 +107,7 @@ def test_a_turn_that_was_cut_off_goes_on():
 
 
 def test_a_million_of_one_client_delay_anothers_single_one_by_one_quantum():
-    queue = FairQueue()
+    queue: FairQueue[Any] = FairQueue()
     for number in range(100_000):
         queue.put(b"campaign", number)
     queue.put(b"reset", "reset")

@@ -12,6 +12,7 @@ from cdp.domain.ids import (
     RANDOM_BYTES,
     RECIPIENTS_MAX,
     RequestId,
+    ResultId,
     derived_id,
     event_id,
     id_from_text,
@@ -69,7 +70,7 @@ def test_derived_ids_differ_by_index_and_by_key(parent, key, other_key):
 def test_with_one_recipient_the_result_has_the_requests_own_id():
     request_id = RequestId(bytes(range(16)))
 
-    assert result_ids(request_id, 1, key=b"k") == [request_id]
+    assert result_ids(request_id, 1, key=b"k") == [ResultId(request_id)]
 
 
 @given(parent=ids, recipients=st.integers(2, RECIPIENTS_MAX))

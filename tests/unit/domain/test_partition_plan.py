@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cdp.domain.ids import Partition
 from cdp.domain.partition_plan import plan
 
 names = st.sampled_from(["a", "b", "c", "d", "e"])
@@ -50,7 +51,8 @@ def test_a_plan_that_was_followed_moves_nothing(shards, current):
 
 
 def test_a_new_shard_takes_its_share_from_the_others():
-    current = dict(enumerate(["a"] * 4 + ["b"] * 4))
+    owners = ["a"] * 4 + ["b"] * 4
+    current = {Partition(index): owner for index, owner in enumerate(owners)}
 
     planned = plan(["a", "b", "c", "d"], current)
 

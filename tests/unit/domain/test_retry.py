@@ -21,7 +21,7 @@ draws = st.floats(0, 1, exclude_max=True)
 
 
 @st.composite
-def policies(draw, **fixed):
+def policies(draw, /, **fixed):
     base_s = draw(st.floats(0.001, 3600))
     return RetryPolicy(
         attempts_max=draw(st.integers(1, 50)),

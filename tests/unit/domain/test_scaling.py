@@ -11,7 +11,7 @@ loads = st.builds(
     Load,
     running=st.integers(0, 40),
     backlog=st.integers(0, 10**7),
-    rate_each_per_s=st.floats(0, 10_000),
+    rate_each_per_s=st.just(0.0) | st.floats(0.01, 10_000),
     calm_s=st.floats(0, 1000),
 )
 

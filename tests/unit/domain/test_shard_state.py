@@ -7,6 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from cdp.domain.delivery_result import LANE_DEFAULT, LANE_HIGH, LANES, Priority, lane_of
 from cdp.domain.event import Status
+from cdp.domain.ids import Partition
 from cdp.domain.shard_state import LEVELS, MARGIN, ShardLimits, ShardState
 from tests.unit.domain.items import START, at, client, item
 
@@ -26,7 +27,7 @@ items = st.builds(
 
 def owning(*partitions, limits=SMALL):
     state = ShardState(limits=limits)
-    state.own(partitions or ALL)
+    state.own(Partition(partition) for partition in partitions or ALL)
     return state
 
 
