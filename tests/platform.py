@@ -151,9 +151,16 @@ class Platform:
             return list(body["items"])
 
     async def mailbox_control(self, command: str) -> None:
-        """`pause` or `resume`."""
-        async with self.http.post(f"{self.mailbox}api/{command}") as answer:
-            assert answer.status < 300
+        """`pause` or `resume`; the mailbox may just be coming back."""
+
+        async def obeyed() -> bool:
+            try:
+                async with self.http.post(f"{self.mailbox}api/{command}") as answer:
+                    return answer.status < 300
+            except aiohttp.ClientError:
+                return False
+
+        await eventually(obeyed, within_s=30)
 
     async def status(self) -> Any:
         """The Supervisor's view."""

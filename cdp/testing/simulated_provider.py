@@ -49,6 +49,8 @@ class ProviderSide:
         self.kill = kill
         self.ledger: list[Taken] = []
         self.down_until = 0.0
+        self.long_rate = 0.03
+        """How often it thinks for longer than a lease."""
 
     def take(self, message: EmailMessage) -> None:
         """Deliver it."""
@@ -65,9 +67,9 @@ class ProviderSide:
     def answer_s(self) -> float:
         """How long it thinks: mostly little, seldom longer than a lease."""
         draw = self.world.random.random()
-        if self.world.faults.stopped or draw < 0.9:
+        if self.world.faults.stopped or draw > self.long_rate + 0.1:
             return 0.01 + 0.1 * draw
-        return 2.0 * draw if draw < 0.97 else 40.0 * self.world.random.random()
+        return 2.0 if draw > self.long_rate else 40.0 * self.world.random.random()
 
 
 class SimulatedProvider:

@@ -125,7 +125,7 @@ class World:
         draw = self.random.random()
         if self.faults.stopped or draw >= self.faults.slow_rate:
             return 0.001 + 0.02 * draw
-        return 0.02 + 3.0 * self.random.random()
+        return 0.02 + 9.0 * self.random.random() ** 2
 
     def late_s(self) -> float:
         """When something happens that was given up."""

@@ -21,7 +21,7 @@ from cdp.ports.handoff import WorkerLost
 from cdp.services.communication_intake import Accepted, AcceptOutcome
 from cdp.testing.memory_store import DriverErrors, MemoryServer
 from cdp.testing.simulated_actors import ACTORS
-from cdp.testing.simulated_platform import APIS, SHARDS_MAX, Parts, Platform
+from cdp.testing.simulated_platform import APIS, SHARDS_MAX, WORKERS, Parts, Platform
 from cdp.testing.simulated_provider import POISON, ProviderSide
 from cdp.testing.simulated_world import CALLER, Process, World
 from cdp.testing.simulation_rules import ATTEMPTS_MAX, Books, Watch
@@ -95,6 +95,7 @@ class Simulation:
         faults.rate = random.choice((0.0, 0.02, 0.02, 0.06, 0.15))
         faults.half_rate = random.choice((0.0, 0.1, 0.5))
         faults.lost_call_rate = random.choice((0.0, 0.03, 0.1))
+        self.provider.long_rate = random.choice((0.0, 0.03, 0.03, 0.3))
         faults.slow_rate = random.choice((0.0, 0.03, 0.03, 0.1))
 
     def run(self) -> Outcome:
@@ -323,7 +324,9 @@ class Simulation:
     # What befalls the platform.
 
     def _victim(self) -> Process | None:
-        name = self.world.random.choice(self.platform.names())
+        # Half of all harm comes to those who claim and send: there it can do the most.
+        random = self.world.random
+        name = random.choice(WORKERS if random.random() < 0.5 else self.platform.names())
         process = self.world.processes[name]
         return None if process.dead else process
 

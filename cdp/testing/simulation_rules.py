@@ -155,14 +155,13 @@ class Books:
         for result_id, by in cancelled.items():
             if self._log(result_id).last is not E.CANCELLED:
                 self._violated("V9", result_id, f"was cancelled ({by}), and its log denies it")
-        self._keys()
 
     def _violated(self, rule: str, result_id: bytes, sentence: str) -> None:
         self._world.violated(rule, f"{_short(result_id)} {sentence}")
 
     def _log(self, result_id: bytes) -> Fold:
         """The log is legal and without gaps; what it adds up to."""
-        state = Fold()
+        state, epoch = Fold(), 0
         for index, event in enumerate(self._logs.get(result_id, [])):
             name = EventName(event["event"])
             if number_of(event["_id"]) != index + 1:
@@ -171,12 +170,20 @@ class Books:
                 self._violated("V3", result_id, f"has {name} after {state.last}")
             if state.last in FINAL:
                 self._violated("V2", result_id, f"has {name} after {state.last}, which is final")
+            epoch = self._epoch(result_id, event, epoch)
             state = step_fold(state, name, event["created_at"], event.get("metadata", {}))
             if name is E.DELIVERY_ATTEMPTED and event["metadata"]["attempt"] != state.attempt:
                 self._violated("V6", result_id, f"misnumbers attempt {state.attempt}")
         if state.attempt > ATTEMPTS_MAX + 1:
             self._violated("D11", result_id, f"was attempted {state.attempt} times")
         return state
+
+    def _epoch(self, result_id: bytes, event: Document, highest: int) -> int:
+        """Who queues it owns its partition no earlier than who queued it before."""
+        epoch: int = event.get("metadata", {}).get("epoch", highest)
+        if epoch < highest:
+            self._violated("V10", result_id, f"was queued in epoch {epoch} after {highest}")
+        return max(epoch, highest)
 
     def _projection(self, result_id: bytes, state: Fold) -> None:
         """The result is what its log adds up to."""
@@ -227,10 +234,3 @@ class Books:
             elif name is E.DELIVERY_FAILED:
                 outcomes[attempt] = metadata.get("outcome", "failed")
         return outcomes
-
-    def _keys(self) -> None:
-        """One request for each idempotency key, and each with all of its recipients."""
-        for request in self._server.documents("communication_requests"):
-            mine = [r for r in self._results.values() if r["request_id"] == request["_id"]]
-            if mine and len(mine) != request["recipients"] and "idempotency_key" in request:
-                self._violated("D3", request["_id"], f"has {len(mine)} of its recipients")

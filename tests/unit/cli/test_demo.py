@@ -27,17 +27,21 @@ def _stage() -> Stage:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_interrupts_and_later_ones_change_nothing(number):
     before = signal.getsignal(number)
-    reached = False
 
-    with pytest.raises(KeyboardInterrupt), stops_once():
+    def impatient() -> None:
+        """Press again while the first is being obeyed."""
         try:
             os.kill(os.getpid(), number)
         finally:
             for later in (signal.SIGINT, signal.SIGTERM, number):
                 os.kill(os.getpid(), later)
-            reached = True
+            obeyed.append(number)
 
-    assert reached
+    obeyed: list[int] = []
+    with pytest.raises(KeyboardInterrupt), stops_once():
+        impatient()
+
+    assert obeyed == [number]
     assert signal.getsignal(number) is before
 
 

@@ -104,7 +104,7 @@ class ShardMachine(RuleBasedStateMachine):
         assert waiting == self.state.held()["buffered"]
 
 
-ShardMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
+ShardMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30)
 TestShard = ShardMachine.TestCase
 
 
@@ -326,3 +326,70 @@ def test_the_oldest_due_is_seen_over_all_clients_of_a_lane():
 def test_a_client_cannot_have_more_room_than_its_level():
     with pytest.raises(AssertionError):
         ShardLimits(level_max=1, client_max=2)
+
+
+def test_of_a_client_with_more_in_mongodb_hints_are_not_taken():
+    state = owning()
+    state.is_active(LEVELS[1], [client(1)])
+
+    assert state.hint([item(1), item(2, client_id=client(2))]) == 1
+    assert [one.client_id for one in state.take(LANE_DEFAULT, 9)] == [client(2)]
+
+
+def test_hints_are_taken_again_once_all_was_pulled():
+    state = owning()
+    state.is_active(LEVELS[1], [client(1)])
+    [pull] = state.pulls()
+    state.pulled(pull, [], at(60))
+
+    assert state.hint([item(1)]) == 1
+
+
+def test_a_shard_is_short_while_a_pull_would_find_room():
+    state = owning()
+    assert not state.is_short()
+
+    state.is_active(LEVELS[1], [client(1)])
+
+    assert state.is_short()
+
+
+def test_p5_clients_that_had_work_once_are_forgotten_when_there_are_too_many():
+    state = owning(limits=ShardLimits(level_max=6, client_max=4, sources_max=2))
+    state.is_active(LEVELS[1], [client(n) for n in range(3)])
+
+    state.rescan()
+
+    assert state.pulls() == []
+
+
+def test_a_full_pull_is_followed_by_another():
+    state = owning()
+    state.is_active(LEVELS[1], [client(1)])
+    [pull] = state.pulls()
+
+    state.pulled(pull, [item(n) for n in range(1, pull.limit + 1)], at(60))
+    state.settle(one.result_id for one in state.take(LANE_DEFAULT, 9))
+
+    assert [again.after for again in state.pulls()] == [None]
+
+
+def test_an_empty_pull_that_a_refusal_overtook_is_not_taken_for_the_end():
+    state = owning()
+    state.is_active(LEVELS[1], [client(1)])
+    [pull] = state.pulls()
+    state.offer(item(n, client_id=client(2 + n % 2)) for n in range(1, 9))
+
+    state.pulled(pull, [item(20)], at(60))
+
+    state.settle(one.result_id for one in state.take(LANE_DEFAULT, 9))
+    assert client(1) in {again.client_id for again in state.pulls()}
+
+
+def test_to_settle_what_is_not_known_changes_nothing():
+    state = owning()
+    state.offer([item(1)])
+
+    state.settle([item(2).result_id])
+
+    assert state.held()["known"] == 1
