@@ -23,6 +23,8 @@ SCHEDULER: Final = "scheduler"
 API_APP: Final = "api"
 MESSAGE_SERVICE: Final = "MessageService"
 CALL_TIMEOUT_S: Final = 60.0
+DELIVER_TIMEOUT_S: Final = 12.0
+"""A worker answers after two seconds with what it knows; one that does not is gone or paused."""
 ROSTER_FRESH_S: Final = 1.0
 PENDING_CALLS_MAX: Final = 1_000
 HINT_PAUSE_S: Final = 0.02
@@ -110,7 +112,9 @@ class RayHandoff:
         worker = min(workers, key=lambda name: self._under_way.get(name, 0))
         self._under_way[worker] = self._under_way.get(worker, 0) + len(items)
         try:
-            reports: list[Report] = await ask(worker, "deliver", list(items))
+            reports: list[Report] = await ask(
+                worker, "deliver", list(items), within_s=DELIVER_TIMEOUT_S
+            )
         finally:
             self._under_way[worker] -= len(items)
         return reports

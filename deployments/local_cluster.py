@@ -36,7 +36,8 @@ from cdp.wiring import Wiring
 
 SERVE_CONFIG: Final = Path(__file__).parent.parent / "serve_config.yaml"
 RAY_START_S: Final = 90.0
-APPS_S: Final = 60.0
+APPS_S: Final = 90.0
+SUPERVISOR_S: Final = 10.0
 STOP_S: Final = 40.0
 RAYLET_GRACE_S: Final = 8.0
 GRACE_S: Final = 2.0
@@ -231,6 +232,23 @@ class LocalCluster:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
+
+    def ask_supervisor(self, method: str) -> Any:
+        """Call the Supervisor from this process.
+
+        Raises:
+            EmbeddedError: it does not answer.
+        """
+        self.connect()
+        import ray
+
+        from deployments.handles import NAMESPACE, SUPERVISOR
+
+        try:
+            actor = ray.get_actor(SUPERVISOR, namespace=NAMESPACE)
+            return ray.get(getattr(actor, method).remote(), timeout=SUPERVISOR_S)
+        except (ValueError, ray.exceptions.RayError) as error:
+            raise EmbeddedError("The Supervisor does not answer: try again in a moment.") from error
 
     def _deploy(self) -> None:
         self.connect()

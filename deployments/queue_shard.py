@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from cdp.domain.delivery_result import LANE_HIGH, LANES, WorkItem
 from cdp.domain.ids import ClientId, Partition
+from cdp.domain.pace import Pace
 from cdp.domain.shard_state import LEVELS, ShardState
 from cdp.errors import OutcomeUnknown
 from cdp.services.queueing_service import Decided
@@ -49,7 +50,8 @@ class QueueShard:
         )
         self._results = wiring.results
         self._work = {lane: asyncio.Event() for lane in LANES}
-        self._delivering = {lane: asyncio.Semaphore(DELIVERING_MAX) for lane in LANES}
+        self._places = {lane: asyncio.Semaphore(DELIVERING_MAX) for lane in LANES}
+        self._paces = {lane: Pace(batch_max=wiring.settings.batch_max) for lane in LANES}
         self._short = asyncio.Event()
         self._open: Counter[ClientId] = Counter()
         self._final = 0
@@ -142,22 +144,26 @@ class QueueShard:
         epochs = self._holder.epochs()
         if not epochs:
             return 0.2
-        limit = self._component.wiring.settings.batch_max
-        if self._state.waiting(lane) < limit:
-            await asyncio.sleep(LINGER_S.get(lane, LINGER_DEFAULT_S))
-        items = self._state.take(lane, limit)
-        if not items:
-            self._work[lane].clear()
-            return 0.0
+        pace = self._paces[lane]
+        # The place first: while none is free, what waits gathers to a larger batch.
+        await self._places[lane].acquire()
+        kept = False
+        try:
+            if self._state.waiting(lane) < pace.batch:
+                await asyncio.sleep(LINGER_S.get(lane, LINGER_DEFAULT_S))
+            items = self._state.take(lane, pace.batch)
+            if not items:
+                self._work[lane].clear()
+            elif queued := await self._prepare(items, epochs):
+                kept = True
+                task = asyncio.create_task(self._deliver(lane, queued))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+        finally:
+            if not kept:
+                self._places[lane].release()
         if self._state.is_short():
             self._short.set()
-        queued = await self._prepare(items, epochs)
-        for channel in {item.channel for item in queued}:
-            await self._delivering[lane].acquire()
-            share = [item for item in queued if item.channel == channel]
-            task = asyncio.create_task(self._deliver(lane, share))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
         return 0.0
 
     async def _prepare(
@@ -181,17 +187,20 @@ class QueueShard:
 
     async def _deliver(self, lane: str, items: Sequence[WorkItem]) -> None:
         try:
-            decided = await self._queueing.deliver(items)
-            self._finish(decided)
-            if len(decided.parked) == len(items):
-                # The provider is in trouble: what is not claimed yet waits where it is.
-                await asyncio.sleep(PARK_S)
+            for channel in {item.channel for item in items}:
+                share = [item for item in items if item.channel == channel]
+                decided = await self._queueing.deliver(share)
+                self._finish(decided)
+                self._paces[lane].note(handed=len(share), left=decided.under_way)
+                if len(decided.parked) == len(share):
+                    # The provider is in trouble: what is not claimed yet waits where it is.
+                    await asyncio.sleep(PARK_S)
         except BaseException:
             # Not known how far it came; `due_at` brings all of it back.
             self._state.settle(item.result_id for item in items)
             raise
         finally:
-            self._delivering[lane].release()
+            self._places[lane].release()
 
     def _park(self, items: Sequence[WorkItem], seconds: float) -> None:
         self._state.park(items, self._clock.now() + timedelta(seconds=seconds))

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from cdp.cli.clients import ensure_client
 from cdp.cli.shell import err, out, refusals, settings
-from deployments.handles import SUPERVISOR
+from cdp.cli.start import bring_up_apart
 from deployments.local_cluster import LocalCluster
 
 FIRST_CLIENT = "demo"
@@ -36,7 +36,7 @@ def bring_up(cluster: LocalCluster) -> None:
     """Start with visible progress; what was started is stopped if it does not come up."""
     try:
         with out.status("Starting") as progress:
-            cluster.up(lambda text: progress.update(f"{text} …"))
+            bring_up_apart(cluster, lambda step: progress.update(f"{step} …"))
     except BaseException:
         err.print("Stopping what was started …")
         end(cluster)
@@ -54,19 +54,16 @@ def end(cluster: LocalCluster) -> int:
 
 
 def show_addresses(cluster: LocalCluster, key: str | None) -> None:
-    """Where to look."""
+    """Where to look, a line each: a table would cut what a narrow terminal has no room for."""
     addresses = cluster.addresses()
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_row("API", addresses.api)
-    table.add_row("API docs", addresses.docs)
+    lines = {"API": addresses.api, "API docs": addresses.docs}
     if addresses.mailbox:
-        table.add_row("Mailbox", f"{addresses.mailbox}  (SMTP {addresses.mailbox_smtp})")
-    table.add_row(
-        "Ray dashboard", f"{addresses.dashboard}  (token: {cluster.state.ray_token_file})"
-    )
+        lines["Mailbox"] = f"{addresses.mailbox}  (SMTP {addresses.mailbox_smtp})"
+    lines["Ray dashboard"] = f"{addresses.dashboard}  (token: {cluster.state.ray_token_file})"
     if key:
-        table.add_row("API key", f"{key}  (client {FIRST_CLIENT}; shown this once)")
-    out.print(table, soft_wrap=True)
+        lines["API key"] = f"{key}  (client {FIRST_CLIENT})"
+    for name, value in lines.items():
+        out.print(f"{name:14} {value}", soft_wrap=True, highlight=False, markup=False)
 
 
 def down() -> None:
@@ -92,16 +89,7 @@ def status() -> None:
         if "ray" not in running and cluster.settings.ray_address is None:
             out.print(f"Not running.{' Only: ' + ', '.join(running) if running else ''}")
             raise typer.Exit(1)
-        cluster.connect()
-        show_status(ask_supervisor("status"))
-
-
-def ask_supervisor(method: str) -> Any:
-    """Call the Supervisor from this process, which `LocalCluster.connect` made a driver."""
-    import ray
-
-    actor = ray.get_actor(SUPERVISOR, namespace="cdp")
-    return ray.get(getattr(actor, method).remote(), timeout=10)
+        show_status(cluster.ask_supervisor("status"))
 
 
 def show_status(state: dict[str, Any]) -> None:

@@ -21,8 +21,8 @@ from cdp.cli.demo_facts import Facts
 from cdp.cli.demo_progress import Screen
 from cdp.cli.demo_report import adds_up, print_report, times, verdict
 from cdp.cli.demo_run import Stage, demonstrate
-from cdp.cli.demo_up import bring_up_apart
 from cdp.cli.shell import out, refusals, settings, with_wiring
+from cdp.cli.start import bring_up_apart
 from cdp.cli.verify import print_verification
 from cdp.domain.delivery_config import DeliveryConfig
 from cdp.embedded.state import EmbeddedError

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from cdp.embedded.state import EmbeddedError
-from cdp.errors import CdpError
+from cdp.errors import CdpError, Invalid
 from cdp.settings import Settings, WrongSettings, load_settings
 from cdp.wiring import Wiring
 
@@ -25,9 +25,18 @@ def refusals() -> Iterator[None]:
     """Turn what the platform refuses into one sentence and exit status 1."""
     try:
         yield
-    except (CdpError, EmbeddedError, WrongSettings) as error:
-        err.print(f"[red]{error}[/red]", highlight=False, soft_wrap=True)
+    except Invalid as error:
+        for problem in error.errors:
+            _complain(f"{problem.pointer}: {problem.detail}" if problem.pointer else problem.detail)
         raise typer.Exit(1) from None
+    except (CdpError, EmbeddedError, WrongSettings) as error:
+        _complain(str(error))
+        raise typer.Exit(1) from None
+
+
+def _complain(sentence: str) -> None:
+    # A sentence may quote what somebody typed, so nothing in it is markup.
+    err.print(sentence, style="red", highlight=False, soft_wrap=True, markup=False)
 
 
 def settings() -> Settings:

@@ -68,6 +68,7 @@ class DeliveryBatch:
         self._items = items
         self._claimed: dict[ResultId, WorkItem] = {}
         self._reports: dict[ResultId, Report] = {}
+        self._recorded: set[ResultId] = set()
         self._answered: list[tuple[ResultId, Outcome]] = []
         self._news = asyncio.Event()
         self._all_answered = False
@@ -91,6 +92,11 @@ class DeliveryBatch:
             if result_id not in self._reports:
                 self._reports[result_id] = Report(item=item, verdict=Verdict.UNDER_WAY)
         return list(self._reports.values())
+
+    @property
+    def in_flight(self) -> int:
+        """Messages that are claimed and whose outcome is not recorded yet."""
+        return len(self._claimed.keys() - self._recorded)
 
     async def _claim(self) -> None:
         now = self._desk.clock.now()
@@ -185,6 +191,7 @@ class DeliveryBatch:
                 retry_after_s = outcome.retry_after_s if isinstance(outcome, Rejected) else None
                 report = Report(item=item, verdict=Verdict.FAILED, retry_after_s=retry_after_s)
             self._reports[move.item.result_id] = report
+            self._recorded.add(move.item.result_id)
 
     async def _advance_surely(self, moves: Sequence[Move]) -> list[WorkItem | None]:
         """Record outcomes even if MongoDB is away for a while: they exist nowhere else."""
@@ -201,7 +208,7 @@ class DeliveryBatch:
         """Keep the leases of what is under way, which may take SMTP's ten minutes."""
         while True:
             await asyncio.sleep(self._desk.lease_s / 3)
-            open_items = [i for r, i in self._claimed.items() if r not in self._reports]
+            open_items = [i for r, i in self._claimed.items() if r not in self._recorded]
             until = self._desk.clock.now() + timedelta(seconds=self._desk.lease_s)
             with contextlib.suppress(OutcomeUnknown):
                 await self._desk.results.renew(open_items, until)

@@ -44,8 +44,10 @@ class DeliveryLimits:
 
     lease_s: float = 60.0
     """How long an attempt is owned by its worker, and renewed while it is under way."""
-    answer_s: float = 20.0
+    answer_s: float = 2.0
     """After this the caller is told what is known; the rest goes on and is recorded."""
+    in_flight_max: int = 1_000
+    """Messages that may be claimed and unanswered in this worker; more are declined."""
 
 
 class DeliveryService:
@@ -72,6 +74,7 @@ class DeliveryService:
         self._domain = message_id_domain
         self._return_path = return_path
         self._answer_s = limits.answer_s
+        self._in_flight_max = limits.in_flight_max
         self._desk = Desk(
             communications=communications,
             contents=contents,
@@ -84,7 +87,7 @@ class DeliveryService:
             compose=self.message,
             on_outcome=self._on_outcome,
         )
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: dict[asyncio.Task[None], DeliveryBatch] = {}
         self._alone = asyncio.Lock()
         self.delivered = 0
         """Messages that a provider has taken from this process."""
@@ -110,26 +113,36 @@ class DeliveryService:
         return reports
 
     async def _deliver_together(self, items: Sequence[WorkItem]) -> list[Report]:
-        allowed = self._breaker.allows(len(items), now=self._clock.monotonic()) if items else 0
-        if self._alone.locked():
-            allowed = 0
+        room = 0 if self._alone.locked() else max(0, self._in_flight_max - self.in_flight)
+        wanted = min(len(items), room)
+        allowed = self._breaker.allows(wanted, now=self._clock.monotonic()) if wanted else 0
         reports = [Report(item=i, verdict=Verdict.DECLINED) for i in items[allowed:]]
         if allowed:
-            reports += await DeliveryBatch(self._desk, items[:allowed]).run(self._keep)
+            reports += await self._run(items[:allowed])
         return reports
 
     async def _deliver_alone(self, suspect: WorkItem) -> list[Report]:
         """A worker vanished with this one before: nothing else is under way beside it (D10)."""
         async with self._alone:
             if self._under_way:
-                await asyncio.wait(self._under_way, timeout=ALONE_WAIT_S)
+                await asyncio.wait(list(self._under_way), timeout=ALONE_WAIT_S)
             if self._under_way or not self._breaker.allows(1, now=self._clock.monotonic()):
                 return [Report(item=suspect, verdict=Verdict.DECLINED)]
-            return await DeliveryBatch(self._desk, [suspect]).run(self._keep)
+            return await self._run([suspect])
 
-    def _keep(self, task: asyncio.Task[None]) -> None:
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+    async def _run(self, items: Sequence[WorkItem]) -> list[Report]:
+        batch = DeliveryBatch(self._desk, items)
+
+        def keep(task: asyncio.Task[None]) -> None:
+            self._under_way[task] = batch
+            task.add_done_callback(self._under_way.pop)
+
+        return await batch.run(keep)
+
+    @property
+    def in_flight(self) -> int:
+        """Messages that are claimed and whose outcome is not recorded yet."""
+        return sum(batch.in_flight for batch in self._under_way.values())
 
     def _on_outcome(self, outcome: Outcome) -> None:
         self.delivered += isinstance(outcome, Accepted)
@@ -138,7 +151,7 @@ class DeliveryService:
     async def drain(self) -> None:
         """Wait until all that is under way has been recorded."""
         while self._under_way:
-            await asyncio.wait(self._under_way)
+            await asyncio.wait(list(self._under_way))
 
     async def close(self) -> None:
         """Give up the provider's connections."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 from cdp.domain.client import Client
 from cdp.domain.communication import Communication
 from cdp.domain.communication_request import CommunicationRequest, Recipient
-from cdp.domain.delivery_result import WorkItem
+from cdp.domain.delivery_result import LANE_HIGH, WorkItem
 from cdp.domain.ids import ResultId
 from cdp.domain.template import TemplateVersion
 from cdp.domain.tracking_token import (
@@ -79,6 +79,7 @@ class MessageService:
         recipients: Recipients,
         links: Links,
         renderer: Renderer,
+        urgent_renderer: Renderer,
         decorate: Decorator,
         tracking: TrackingUrls,
         clock: Clock,
@@ -91,6 +92,8 @@ class MessageService:
         self._recipients = recipients
         self._links = links
         self._renderer = renderer
+        # A child of its own: an urgent message never waits for a frame of bulk.
+        self._urgent_renderer = urgent_renderer
         self._decorate = decorate
         self._tracking = tracking
         self._clock = clock
@@ -160,7 +163,9 @@ class MessageService:
             for job in jobs
             if job.version is not None
         ]
-        rendered = iter(await self._renderer.render(wanted) if wanted else [])
+        urgent = all(job.item.lane == LANE_HIGH for job in jobs)
+        renderer = self._urgent_renderer if urgent else self._renderer
+        rendered = iter(await renderer.render(wanted) if wanted else [])
         return [_given(job.request) if job.version is None else next(rendered) for job in jobs]
 
     def _communication(
@@ -227,16 +232,17 @@ class MessageService:
     ) -> RenderOutcome:
         """Render a template against given data, without storing anything."""
         source = TemplateSource(key=key, parts=parts)
-        [outcome] = await self._renderer.render([RenderItem(source=source, context=context)])
+        [outcome] = await self._urgent_renderer.render([RenderItem(source=source, context=context)])
         return outcome
 
     async def check(self, parts: Mapping[str, str], key: str) -> RenderRefusal | None:
         """Whether a template may be saved."""
-        return await self._renderer.check(TemplateSource(key=key, parts=parts))
+        return await self._urgent_renderer.check(TemplateSource(key=key, parts=parts))
 
     async def close(self) -> None:
         """End the render children."""
         await self._renderer.close()
+        await self._urgent_renderer.close()
 
 
 def tracked(client: Client, request: CommunicationRequest) -> tuple[bool, bool]:

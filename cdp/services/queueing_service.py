@@ -43,6 +43,8 @@ class Decided:
     """To be handed off again after a short wait."""
     scheduled: list[WorkItem] = field(default_factory=list)
     """Those of the settled that the Scheduler should know of."""
+    under_way: int = 0
+    """How many of the settled a worker has claimed and not answered yet."""
 
 
 class QueueingService:
@@ -203,6 +205,7 @@ class QueueingService:
                 declined.append(report.item)
             else:
                 decided.settled.append(report.item)
+                decided.under_way += report.verdict is Verdict.UNDER_WAY
         if overtaken:
             decided.again.extend(await self._communications.repair(overtaken))
         await self._wait_for_provider(declined, decided)

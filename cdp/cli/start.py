@@ -1,8 +1,8 @@
 """Brings the platform up in a process of its own, for a command that goes on afterwards.
 
 Whoever deploys becomes a driver of the Ray cluster: its signals, its log and in the end its life
-are Ray's, too. The demonstration must obey Ctrl-C at every moment and outlive the cluster, so a
-child deploys and ends.
+are Ray's, too. The commands must obey Ctrl-C at every moment and outlive the cluster, so a child
+deploys and ends.
 """
 
 import subprocess
@@ -16,7 +16,7 @@ from cdp.errors import CdpError
 from cdp.settings import WrongSettings
 from deployments.local_cluster import LocalCluster
 
-MODULE: Final = "cdp.cli.demo_up"
+MODULE: Final = "cdp.cli.start"
 REFUSED: Final = 3
 """The child's exit status when the last line that it wrote is the reason."""
 
