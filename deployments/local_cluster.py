@@ -312,8 +312,16 @@ class LocalCluster:
         raylets = [p for p in processes_of(self.state.instance) if "raylet" in p.name()]
         end(raylets, RAYLET_GRACE_S)
         ended = end_all(self.state.instance, GRACE_S)
+        self._keep_logs()
         shutil.rmtree(self._temp, ignore_errors=True)
         return ended
+
+    def _keep_logs(self) -> None:
+        """Ray's logs of the last run, ours in them, where somebody would look for them."""
+        logs, kept = self._temp / "ray" / "session_latest" / "logs", self.state.logs / "ray"
+        if logs.is_dir():
+            shutil.rmtree(kept, ignore_errors=True)
+            shutil.copytree(logs, kept, ignore_dangling_symlinks=True, dirs_exist_ok=True)
 
     def _stop_serve(self) -> None:
         """Let deployments and actors end in peace, in a process that can be given up on."""

@@ -242,19 +242,25 @@ class GroupCommit:
         if len(self._flushing) < self.FLUSHERS:
             task = asyncio.create_task(self._flush())
             self._flushing.add(task)
-            task.add_done_callback(self._flushing.discard)
         return await future
 
     async def _flush(self) -> None:
-        while self._waiting:
-            group, self._waiting = (
-                self._waiting[: self.GROUP_MAX],
-                self._waiting[self.GROUP_MAX :],
-            )
-            outcomes = await self._outcomes([request for request, _ in group])
-            for (_, future), outcome in zip(group, outcomes, strict=True):
-                if not future.done():
-                    future.set_result(outcome)
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            while self._waiting:
+                await self._flush_group()
+        finally:
+            # Here and not in a callback of the task: that comes a turn later, and who came
+            # meanwhile would count on a flusher that has ended.
+            self._flushing.discard(task)
+
+    async def _flush_group(self) -> None:
+        group, self._waiting = self._waiting[: self.GROUP_MAX], self._waiting[self.GROUP_MAX :]
+        outcomes = await self._outcomes([request for request, _ in group])
+        for (_, future), outcome in zip(group, outcomes, strict=True):
+            if not future.done():
+                future.set_result(outcome)
 
     async def _outcomes(self, requests: Sequence[CommunicationRequest]) -> list[AcceptOutcome]:
         try:

@@ -61,16 +61,17 @@ class PartitionHolder:
         self._trusted_until = float("-inf")
 
     async def renew(self) -> dict[Partition, int]:
-        """Give back what is another's now, renew and take; the epoch of each that is held.
+        """Renew and take, then give back what is another's now; the epoch of each that is held.
 
         Raises:
             OutcomeUnknown: MongoDB could not be asked; what is held lapses by itself.
         """
         before = self._clock.monotonic()
-        await self._leases.give_back_unassigned(self._shard, self._incarnation)
         held = await self._leases.take(self._shard, self._incarnation, ttl_s=self._ttl_s)
         self._epochs = {lease.partition: lease.epoch for lease in held}
         self._trusted_until = before + self._ttl_s * TRUSTED
+        # Only now: what is given back may have another owner at once.
+        await self._leases.give_back_unassigned(self._shard, self._incarnation)
         return self._epochs
 
     def epochs(self) -> dict[Partition, int]:

@@ -1,6 +1,9 @@
-"""L0: the seeded simulation, small. For a soak: CDP_SIMULATION_SEEDS=10000 pytest tests/unit/...
+"""L0: the seeded simulation, small.
 
-One seed alone, with its story: CDP_SIMULATION_SEED=17 pytest -s tests/unit/test_simulation.py.
+A soak: SIMULATION_SEEDS=10000 .venv/bin/pytest tests/unit/test_simulation.py -k books
+One seed, told: SIMULATION_SEED=17 .venv/bin/pytest -s tests/unit/test_simulation.py -k books
+
+The names do not begin with CDP_, which are the platform's own settings.
 """
 
 import os
@@ -23,8 +26,8 @@ from cdp.testing.simulation import simulate
 ERRORS = DriverErrors(cut=AutoReconnect, bulk=BulkWriteError)
 STEPS = 100
 CHUNK = 20
-SEEDS = int(os.environ.get("CDP_SIMULATION_SEEDS", "160"))
-ONLY = os.environ.get("CDP_SIMULATION_SEED")
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "160"))
+ONLY = os.environ.get("SIMULATION_SEED")
 SEEDS_TO_FIND_A_MISTAKE = 60
 
 chunks = [range(n, min(n + CHUNK, SEEDS)) for n in range(0, SEEDS, CHUNK)]
@@ -46,7 +49,7 @@ def test_whatever_happens_the_books_balance(seeds):
 def report(outcome):
     """What went wrong, and how to see it again."""
     command = (
-        f"CDP_SIMULATION_SEED={outcome.seed} .venv/bin/pytest -s tests/unit/test_simulation.py"
+        f"SIMULATION_SEED={outcome.seed} .venv/bin/pytest -s tests/unit/test_simulation.py -k books"
     )
     lines = [f"seed {outcome.seed} breaks {len(outcome.violations)} promises:"]
     lines += [f"  {violation}" for violation in outcome.violations[:10]]

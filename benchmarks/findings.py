@@ -1,0 +1,65 @@
+"""What a benchmark found, beside its floor and its aim, and the one table at the end of a run."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.tools import machine
+
+_WIDTH: Final = 150
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line of the closing table."""
+
+    benchmark: str
+    result: str
+    peer: str = "-"
+    ratio: float | None = None
+    floor: str
+    aim: str
+    floor_met: bool
+    aim_met: bool
+
+    @property
+    def verdict(self) -> str:
+        """In one word."""
+        if not self.floor_met:
+            return "MISSED"
+        return "aim" if self.aim_met else "floor"
+
+
+def print_findings(findings: Sequence[Finding], *, title: str) -> None:
+    """Print the closing table, and which floors were missed."""
+    table = Table(title=title, title_justify="left", caption=machine(), caption_justify="left")
+    for name in ("benchmark", "result", "peer", "ratio", "floor", "aim", "verdict"):
+        table.add_column(name, justify="right" if name == "ratio" else "left")
+    for each in findings:
+        ratio = "-" if each.ratio is None else f"{each.ratio:.2f}"
+        style = None if each.floor_met else "bold red"
+        table.add_row(
+            *(each.benchmark, each.result, each.peer, ratio, each.floor, each.aim, each.verdict),
+            style=style,
+        )
+    console = Console()
+    (console if console.is_terminal else Console(width=_WIDTH)).print(table)
+    missed = [each.benchmark for each in findings if not each.floor_met]
+    print(f"MISSED floors: {', '.join(missed)}" if missed else "Every floor holds.")
+
+
+def median(values: Sequence[float]) -> float:
+    """The middle one of the rounds."""
+    return statistics.median(values)
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The value below which `percent` of the values lie."""
+    assert values
+    assert 0 < percent <= 100
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]

@@ -1,0 +1,45 @@
+"""A MongoDB of their own for the rules of `hardening.md`: each ends with the books of all there is."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+
+from cdp.storage.database import Database
+from cdp.storage.migrations import migrate
+from cdp.testing.smtp_server import SmtpServer
+from tests.integration.conftest import Embedded, running
+from tests.integration.rules.rig import Rig
+
+
+@pytest.fixture(scope="session")
+def rules_mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    """The audit reads everything, so nobody else may write there."""
+    with running(tmp_path_factory.mktemp("rules")) as parts:
+        yield parts
+
+
+@pytest_asyncio.fixture(scope="session")
+async def rules_admin(rules_mongod: Embedded) -> AsyncIterator[Database]:
+    admin = Database(rules_mongod.mongo_uri("admin"), component="test-admin")
+    await migrate(admin)
+    yield admin
+    await admin.close()
+
+
+@pytest_asyncio.fixture
+async def rig(rules_mongod: Embedded, rules_admin: Database) -> AsyncIterator[Rig]:
+    """An empty platform, with its indexes."""
+    for name in await rules_admin.raw.list_collection_names():
+        if not name.startswith("system.") and name != "migrations":
+            await rules_admin[name].delete_many({})
+    rig = Rig(embedded=rules_mongod, admin=rules_admin)
+    yield rig
+    await rig.close()
+
+
+@pytest_asyncio.fixture
+async def smtp() -> AsyncIterator[SmtpServer]:
+    """A mail server that does what it is told."""
+    async with SmtpServer() as server:
+        yield server
