@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from ray import serve
 from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
 from starlette.types import ASGIApp
 
 from cdp.errors import OutcomeUnknown
@@ -42,7 +43,7 @@ class RayTemplateEngine:
     async def _asked(self, call: Any) -> Any:
         try:
             return await asyncio.wait_for(call, ANSWER_S)
-        except (RayError, TimeoutError) as error:
+        except (RayError, RayServeException, TimeoutError) as error:
             raise OutcomeUnknown("The Message Service does not answer.") from error
 
 

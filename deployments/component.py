@@ -6,6 +6,7 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from cdp.log_lines import log_to_stderr
 from cdp.settings import load_settings
 from cdp.wiring import Wiring
 from deployments.handles import SUPERVISOR, tell
@@ -22,6 +23,7 @@ class Component:
     def __init__(self, kind: str, name: str) -> None:
         self.kind = kind
         self.name = name
+        log_to_stderr(name)
         self.wiring = Wiring(load_settings(), component=kind)
         self._loops: set[asyncio.Task[None]] = set()
 

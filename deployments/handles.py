@@ -12,6 +12,7 @@ from typing import Any, Final
 import ray
 from ray import serve
 from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
 
 from cdp.domain.delivery_result import WorkItem
 from cdp.ports.handoff import Report, Resolution, Verdict, WorkerLost
@@ -143,7 +144,7 @@ class RayContentResolver:
             answer: list[Resolution] = await asyncio.wait_for(
                 self._handle.resolve.remote(list(items)), CALL_TIMEOUT_S
             )
-        except (RayError, TimeoutError) as error:
+        except (RayError, RayServeException, TimeoutError) as error:
             raise WorkerLost(MESSAGE_SERVICE) from error
         return answer
 

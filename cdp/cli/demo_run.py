@@ -20,7 +20,7 @@ from cdp.cli.demo_senders import Bank, Sender, Shop
 from cdp.cli.demo_standing import SenderStanding, Standing
 from cdp.cli.demo_watch import BookKeeper, Reader
 
-DEADLINE_S: Final = 75.0
+DEADLINE_S: Final = 180.0
 READING_S: Final = 15.0
 """How long the reader may go on when all is delivered."""
 ENGAGED_TRIES: Final = 20
