@@ -2,8 +2,9 @@
 
 64 connections POST while what was posted is delivered to the same sink; in turn, several rounds.
 A round lasts from the first POST until the sink has the last message; the CPU is read when the
-last outcome is recorded. Both write the whole log: five events a message. At the end the books
-are verified. One more round has tracked links and a pixel, which the peer does not make.
+last outcome is recorded. Both write the whole log: five events a message. While the peer is
+measured, the platform is halted. At the end the books are verified. One more round has tracked
+links and a pixel, which the peer does not make.
 Prints: messages/s, POST p50 and p99 of each, all rounds, the ratios; CPU a message of each
 process; what the verification came to.
 """
@@ -142,10 +143,12 @@ async def _peer_round(stage: Stage, side: _Side, count: int) -> None:
     peer = stage.peer(deliver=True)
     meter = CpuMeter({**peer.pids, **stage.beside})
     bodies = workload.single_bodies(count)
-    before = meter.read()
-    posts, seconds = await _post_and_wait(stage, peer.url, bodies, peer.headers)
-    peer.wait_recorded(count, within_s=30)
-    side.note(posts, seconds, count, meter.read() - before)
+    with stage.platform.standing_still():
+        before = meter.read()
+        posts, seconds = await _post_and_wait(stage, peer.url, bodies, peer.headers)
+        peer.wait_recorded(count, within_s=30)
+        spent = meter.read() - before
+    side.note(posts, seconds, count, spent)
 
 
 async def _post_and_wait(

@@ -3,7 +3,8 @@
 64 connections, closed loop, in turn. Only the intake is asked for, so on both sides nobody takes
 from the queue meanwhile: the peer's Celery is not running, and the platform's QueueShards stand
 still (SIGSTOP). Both still hand each communication to the queue: the peer's tasks pile up in
-Redis, the platform's hints in Ray. Afterwards the platform delivers all of it, unmeasured.
+Redis, the platform's hints in Ray. Afterwards the platform delivers all of it, unmeasured, and
+is halted while the peer is measured.
 Prints: POST/s and p50, p99 of each, all rounds, the ratios, and the CPU of each process.
 """
 
@@ -115,9 +116,10 @@ async def _peer_round(stage: Stage, side: _Side, count: int) -> CpuSeconds:
     peer = stage.peer(deliver=False)
     meter = CpuMeter({**peer.pids, "load generator": os.getpid()})
     bodies = workload.single_bodies(count)
-    before = meter.read()
-    result = await post_many(peer.url, bodies, connections=CONNECTIONS, headers=peer.headers)
-    spent = meter.read() - before
+    with stage.platform.standing_still():
+        before = meter.read()
+        result = await post_many(peer.url, bodies, connections=CONNECTIONS, headers=peer.headers)
+        spent = meter.read() - before
     side.note(result)
     return spent
 

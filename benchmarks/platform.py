@@ -27,7 +27,7 @@ import psutil
 from pymongo.asynchronous.database import AsyncDatabase
 
 from benchmarks import workload
-from benchmarks.platform_processes import PlatformMeter, pids_by_component, stopped
+from benchmarks.platform_processes import WATCHED, PlatformMeter, pids_by_component, stopped
 from benchmarks.tools import ServiceFailed, free_port
 from cdp.cli.start import bring_up_apart
 from cdp.domain.ids import ClientId
@@ -167,6 +167,14 @@ class PlatformUnderTest:
     def intake_only(self) -> AbstractContextManager[None]:
         """Meanwhile nothing is taken from the queue: the shards stand still, hints pile up."""
         return stopped(self.pids("QueueShard"))
+
+    def standing_still(self) -> AbstractContextManager[None]:
+        """Meanwhile nearly all of it is halted, so that it takes no time from what is measured.
+
+        Idle, it costs a quarter of a core. Only for some ten seconds, and with nothing under way.
+        """
+        pids = pids_by_component(self.instance)
+        return stopped(pid for name in pids if name not in WATCHED for pid in pids[name])
 
     async def unfinished(self, client: BenchClient | None = None) -> int:
         """How many results are not final. It walks the index: a second for each 60,000."""

@@ -1,7 +1,7 @@
 """The platform's processes by component: who spent the processor time, who holds the memory.
 
-A process belongs to the platform when it, or its parent, carries the installation's mark. It is named by its
-title: our actors and deployments as in the code, what belongs to Ray itself as `Ray: ...`.
+A process belongs to the platform when it, or its parent, carries the installation's mark. It is
+named by its title: our actors and deployments as in the code, what is Ray's own as `Ray: ...`.
 """
 
 import os
@@ -20,6 +20,9 @@ from cdp.embedded.processes import processes_of
 RAY: Final = "Ray:"
 SIDE_PROCESSES: Final = ("smtp-sink", "load generator")
 """What is measured beside the platform and is no part of it."""
+
+WATCHED: Final = (f"{RAY} raylet", f"{RAY} gcs_server")
+"""They look after each other: one that stands still for long would be held for dead."""
 
 _OURS: Final = frozenset(
     {

@@ -54,6 +54,7 @@ class QueueShard:
         self._paces = {lane: Pace(batch_max=wiring.settings.batch_max) for lane in LANES}
         self._short = asyncio.Event()
         self._open: Counter[ClientId] = Counter()
+        self._due = 0
         self._final = 0
         self._urgent_at = float("-inf")
         self._next_rescan = 0.0
@@ -209,6 +210,7 @@ class QueueShard:
         for item in decided.settled:
             if item.is_final:
                 self._final += 1
+                self._due = max(0, self._due - 1)
                 self._open[item.client_id] -= 1
         self._state.settle(item.result_id for item in decided.settled)
         self._park(decided.parked, PARK_S)
@@ -223,7 +225,10 @@ class QueueShard:
         now = self._clock.monotonic()
         if partitions and now >= self._next_count:
             self._next_count = now + COUNT_S
-            self._open = Counter(await self._results.unfinished_across_clients(partitions))
+            counted = await self._results.unfinished_across_clients(
+                partitions, due_by=self._clock.now()
+            )
+            self._open, self._due = Counter(counted[0]), counted[1]
         return 1.0
 
     def _facts(self) -> dict[str, Any]:
@@ -233,11 +238,14 @@ class QueueShard:
         oldest = {lane: self._age_s(lane) for lane in LANES}
         for lane, age_s in oldest.items():
             telemetry.set("cdp_oldest_due_seconds", age_s, lane=lane)
+        waiting = {lane: self._state.waiting(lane) for lane in LANES}
         backlog = {client: count for client, count in self._open.items() if count > 0}
         telemetry.set("cdp_backlog", sum(backlog.values()))
         return {
             "backlog": backlog,
-            "waiting": {lane: self._state.waiting(lane) for lane in LANES},
+            "waiting": waiting,
+            # What is scheduled for later needs nobody now, however much it is.
+            "due": max(self._due, sum(waiting.values())),
             "oldest_s": oldest,
             "partitions": len(self._state.partitions),
             "final": self._final,

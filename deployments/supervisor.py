@@ -86,7 +86,7 @@ class Supervisor:
     def _resize(self) -> None:
         """Choose how many shards and workers there are to be, from backlog and rate."""
         shards = [r for r in self._reports.values() if r["kind"] == "queue-shard"]
-        backlog = sum(sum(r["backlog"].values()) for r in shards)
+        backlog = sum(r["due"] for r in shards)
         urgent = sum(r["waiting"][LANE_HIGH] for r in shards)
         # A worker that has little to do shows a low rate; what counts is what it can do.
         self._best_rate = max(self._rates.per_worker(), self._best_rate * BEST_FADES)

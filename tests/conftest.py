@@ -10,6 +10,14 @@ pytest_plugins = ["tests.platform"]
 for name in [name for name in os.environ if name.startswith("CDP_")]:
     del os.environ[name]
 
+# Ray reads its switches when it is imported, and which test imports it first is chance.
+os.environ |= {
+    "RAY_AUTH_MODE": "token",
+    "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+}
+
 # On a shared machine one slow example is no finding.
 settings.register_profile("cdp", deadline=None, print_blob=True)
 settings.load_profile("cdp")
+

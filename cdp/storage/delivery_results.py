@@ -142,15 +142,25 @@ class DeliveryResults:
         return {item.result_id: item for item in items}
 
     async def unfinished_across_clients(
-        self, partitions: Sequence[Partition]
-    ) -> Mapping[ClientId, int]:
-        """How many unfinished results each client has there. It walks the index: ask seldom."""
+        self, partitions: Sequence[Partition], *, due_by: datetime
+    ) -> tuple[Mapping[ClientId, int], int]:
+        """How many unfinished results each client has there, and how many in all are due.
+
+        It walks the index: ask seldom.
+        """
         stages: list[Document] = [
             {"$match": {"partition": {"$in": list(partitions)}, "due_at": {"$gt": _EPOCH}}},
-            {"$group": {"_id": "$client_id", "open": {"$sum": 1}}},
+            {
+                "$group": {
+                    "_id": "$client_id",
+                    "open": {"$sum": 1},
+                    "due": {"$sum": {"$cond": [{"$lte": ["$due_at", due_by]}, 1, 0]}},
+                }
+            },
         ]
         cursor = await self._collection.aggregate(stages, hint=WORK_INDEX)
-        return {document["_id"]: document["open"] async for document in cursor}
+        counts = [document async for document in cursor]
+        return {d["_id"]: d["open"] for d in counts}, sum(d["due"] for d in counts)
 
     async def of_request(
         self, client_id: ClientId, result_ids: Sequence[ResultId]

@@ -152,7 +152,7 @@ class KeepsEverything(ShardState):
 
 
 MISTAKES = {
-    "sends-unclaimed": (Parts(communications=SendsWhatItHasNotWon), {"D5", "D6", "V9"}),
+    "sends-unclaimed": (Parts(communications=SendsWhatItHasNotWon), {"D5", "D6", "V6", "V7", "V9"}),
     "shares-its-mark": (Parts(communications=TakesItsOtherCallsForItself), {"D5", "V8", "V4"}),
     "trusts-its-memory": (Parts(communications=NeverLooksAtTheLogAgain), {"V2", "V3", "V4", "bug"}),
     "gives-up-early": (Parts(queueing=GivesUpWhatIsStillHeld), {"D7"}),

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from email import message_from_bytes
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +24,7 @@ from cdp.domain.delivery_result import WorkItem
 from cdp.domain.event import Event, EventName, Status
 from cdp.domain.ids import ClientId, ResultId, text_of
 from cdp.errors import OutcomeUnknown
+from cdp.ports.clock import Clock, SystemClock
 from cdp.ports.handoff import Report, Resolution, WorkerLost
 from cdp.ports.provider import EmailMessage, Provider
 from cdp.ports.provider import Report as TellOutcome
@@ -54,9 +56,10 @@ class Rig:
     processes: list[Wiring] = field(default_factory=list)
     services: list[DeliveryService] = field(default_factory=list)
 
-    def process(self, component: str, **settings: Any) -> Wiring:
+    def process(self, component: str, *, clock: Clock | None = None, **settings: Any) -> Wiring:
         """Another process, with a connection of its own."""
         wiring = Wiring(Settings(**(self.settings() | settings)), component=component)
+        wiring.clock = clock or wiring.clock
         self.processes.append(wiring)
         return wiring
 
@@ -219,6 +222,24 @@ def write_ledger(path: Path, server: SmtpServer) -> Path:
 def taken(server: SmtpServer, item: WorkItem) -> int:
     """How often the server took this item's message."""
     return message_ids(server)[f"<{text_of(item.result_id)}@mail.example.org>"]
+
+
+class FastClock:
+    """A clock that runs some times as fast, so that ten seconds of patience cost one."""
+
+    def __init__(self, speed: float) -> None:
+        self._speed = speed
+        self._real = SystemClock()
+        self._began_at, self._began = self._real.now(), self._real.monotonic()
+
+    def now(self) -> datetime:
+        """See `Clock.now`."""
+        moment = self._began_at + timedelta(seconds=self.monotonic() - self._began)
+        return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+    def monotonic(self) -> float:
+        """See `Clock.monotonic`."""
+        return self._began + (self._real.monotonic() - self._began) * self._speed
 
 
 class Watched:
