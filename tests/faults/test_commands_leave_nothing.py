@@ -43,7 +43,7 @@ def nothing_left(root: Path) -> Iterator[StateFolder]:
         processes.end_all(state.instance, grace_s=2)
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_demo_that_is_interrupted_while_ray_starts_leaves_no_process(tmp_path, number):
     with nothing_left(tmp_path) as state:
@@ -52,9 +52,9 @@ def test_a_demo_that_is_interrupted_while_ray_starts_leaves_no_process(tmp_path,
         def ray_is_there():
             return any("raylet" in p.name() for p in processes.processes_of(state.instance))
 
-        eventually_sync(ray_is_there, within_s=60)
+        eventually_sync(ray_is_there, within_s=150)
         demo.send_signal(number)
-        demo.communicate(timeout=80)
+        demo.communicate(timeout=120)
 
         assert demo.returncode != 0
 
