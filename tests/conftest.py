@@ -20,4 +20,3 @@ os.environ |= {
 # On a shared machine one slow example is no finding.
 settings.register_profile("cdp", deadline=None, print_blob=True)
 settings.load_profile("cdp")
-

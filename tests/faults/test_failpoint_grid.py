@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import json
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -100,7 +100,7 @@ class Flow:
             items += fresh
             self.shard.state.hint(fresh)
             await self._struck(self.shard.step(), self._change(fresh), self._count())
-        await self._struck(self.shard.settle(items, within_s=60))
+        await self._struck(self.shard.settle(items, within_s=30))
         await self._struck(insisting(lambda: self._engage(items)))
         return items
 
@@ -134,7 +134,7 @@ class Flow:
 
 
 @pytest.fixture
-async def flow(rig: Rig, smtp: SmtpServer) -> AsyncIterator[Flow]:
+async def flow(rig: Rig, smtp: SmtpServer) -> Flow:
     clock = FastClock(SPEED)
     api, shard, *workers = (
         rig.process(name, clock=clock) for name in ("api", "shard", "worker-a", "worker-b")
@@ -146,7 +146,7 @@ async def flow(rig: Rig, smtp: SmtpServer) -> AsyncIterator[Flow]:
     ]
     little = LittleShard(shard, *services, batch=15, park_s=1.0)
     await little.own_all()
-    yield Flow(rig=rig, smtp=smtp, api=api, shard=little, client_id=client.id)
+    return Flow(rig=rig, smtp=smtp, api=api, shard=little, client_id=client.id)
 
 
 async def end_faults(rig: Rig) -> None:

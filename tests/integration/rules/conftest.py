@@ -1,4 +1,4 @@
-"""A MongoDB of their own for the rules of `hardening.md`: each ends with the books of all there is."""
+"""A MongoDB of their own for the rules of delivery: each ends with the books of all there is."""
 
 from collections.abc import AsyncIterator, Iterator
 

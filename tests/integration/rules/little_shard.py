@@ -50,6 +50,8 @@ class LittleShard:
     async def step(self) -> None:
         """Pull what is due, and work off what is held, batch for batch."""
         try:
+            if not self._holder.epochs():
+                await self._holder.renew()
             await self._pull()
         except OutcomeUnknown:
             pass

@@ -110,7 +110,12 @@ class Rig:
 
     @asynccontextmanager
     async def failing(
-        self, commands: Sequence[str], *, app: str | None = None, mode: Any = "alwaysOn", **fault: Any
+        self,
+        commands: Sequence[str],
+        *,
+        app: str | None = None,
+        mode: Any = "alwaysOn",
+        **fault: Any,
     ) -> AsyncIterator[None]:
         """These commands of this component go wrong, in this mode and way."""
         data: dict[str, Any] = {"failCommands": list(commands), **fault}
@@ -122,9 +127,7 @@ class Rig:
         finally:
             await self.failpoint("failCommand", "off")
 
-    async def failpoint(
-        self, name: str, mode: Any, data: dict[str, Any] | None = None
-    ) -> None:
+    async def failpoint(self, name: str, mode: Any, data: dict[str, Any] | None = None) -> None:
         """Set one of the server's failpoints."""
         command = {"configureFailPoint": name, "mode": mode}
         await self.admin.raw.client.admin.command(command | ({"data": data} if data else {}))

@@ -188,6 +188,7 @@ class OtherProcess:
 
     def _send(self, what):
         body = pickle.dumps(what)
+        assert self._process is not None
         self._process.stdin.write(struct.pack(">I", len(body)) + body)
 
     async def close(self):

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from datetime import timedelta
+from typing import Any
 
 import aiohttp
 
@@ -35,7 +36,7 @@ async def test_d13_of_many_cancels_beside_sends_each_is_cancelled_or_attempted(r
     await shard.own_all()
 
     async def cancels():
-        said = {}
+        said: dict[Any, Any] = {}
         # From the end, so that the two meet.
         for start in range(MANY - 10, -10, -10):
             ids = [item.result_id for item in items[start : start + 10]]
@@ -73,7 +74,7 @@ async def test_d13_the_api_answers_as_the_log_says(rig, smtp):
         answers, _ = await asyncio.gather(cancels(), shard.settle(list(api.hinted)))
     await api.close()
 
-    seen = Counter()
+    seen: Counter[Any] = Counter()
     for item in api.hinted:
         [answer] = [a for t, a in answers.items() if id_from_text(t) == item.result_id]
         names = await names_of(wiring, item)
@@ -113,6 +114,7 @@ async def test_d13_a_cancel_whose_outcome_is_unknown_may_be_repeated(rig, smtp):
     applied = {"closeConnection": True}
     async with rig.failing(["insert", "find"], app="api", mode={"skip": 2}, closeConnection=True):
         await rig.failpoint("onPrimaryTransactionalWrite", {"times": 1}, applied)
+        first: object
         [first] = await asyncio.gather(
             api.communications.cancel(client.id, ids, metadata={}), return_exceptions=True
         )

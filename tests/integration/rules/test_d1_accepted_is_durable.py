@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from pymongo.monitoring import CommandListener
@@ -33,7 +34,7 @@ class Concerns(CommandListener):
     WANTED = ("majority", True, 5_000)
 
     def __init__(self):
-        self.seen = Counter()
+        self.seen: Counter[str] = Counter()
         self.weaker = []
 
     def started(self, event):
@@ -91,7 +92,7 @@ async def test_d1_every_write_of_the_whole_way_waits_for_a_majority_and_its_jour
     assert (await rig.verify(settled=True)).violations == ()
 
 
-FAULTS = {
+FAULTS: dict[str, Any] = {
     "wtimeout": ({"activationProbability": 0.3}, WTIMEOUT),
     "cut-once": ({"times": 1}, {"closeConnection": True}),
     "cut-twice": ({"times": 2}, {"closeConnection": True}),
@@ -115,9 +116,7 @@ async def repeated_until_known(commit, request, *, tries=40):
 
 @pytest.mark.parametrize("keyed", [False, True], ids=["plain", "keyed"])
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_d1_what_is_accepted_is_stored_and_what_is_unknown_may_be_repeated(
-    rig, fault, keyed
-):
+async def test_d1_what_is_accepted_is_stored_and_what_is_unknown_may_be_repeated(rig, fault, keyed):
     api = rig.process("api")
     client = await rig.client(api)
     commit = GroupCommit(api.intake.accept)

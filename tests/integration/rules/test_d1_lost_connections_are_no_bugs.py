@@ -1,4 +1,4 @@
-"""Whatever says that MongoDB is away for a while is `OutcomeUnknown`, never the driver's error (D1).
+"""Whatever says that MongoDB is away for a while is `OutcomeUnknown`, not the driver's error (D1).
 
 Else a shard takes a lost connection for its own bug, and the API answers 500.
 """
@@ -8,6 +8,7 @@ import asyncio
 import pytest
 
 from cdp.domain.event import EventName
+from cdp.domain.ids import BatchId
 from cdp.errors import OutcomeUnknown
 from cdp.services.communication_service import Move
 from cdp.storage.batches import Batch, Batches
@@ -65,12 +66,15 @@ async def update_many(api, items):
 
 
 async def update_one(api, items):
-    await Batches(api.database).finish(new_id(), accepted=1, rejected=0, results=1)
+    await Batches(api.database).finish(BatchId(new_id()), accepted=1, rejected=0, results=1)
 
 
 async def upsert(api, items):
     batch = Batch(
-        id=new_id(), client_id=items[0].client_id, idempotency_key="b", created_at=items[0].due_at
+        id=BatchId(new_id()),
+        client_id=items[0].client_id,
+        idempotency_key="b",
+        created_at=items[0].due_at,
     )
     await Batches(api.database).begin(batch)
 
@@ -105,6 +109,7 @@ async def not_understood(rig, calls, fault):
     found = {}
     for name, call in calls.items():
         async with rig.failing([COMMAND_OF.get(name, name)], app="api", **fault):
+            raised: object
             [raised] = await asyncio.gather(call(api, items), return_exceptions=True)
         if not isinstance(raised, OutcomeUnknown):
             found[name] = repr(raised)[:80]

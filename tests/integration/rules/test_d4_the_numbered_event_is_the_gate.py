@@ -1,6 +1,7 @@
 """Of all who want the next word on a message one wins, and the log says who (D4)."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from tests.integration.rules.rig import (
     statuses,
     taken,
 )
-from tests.integration.verification_world import LIVES, request_of
+from tests.integration.verification_world import LIVES
 from tests.waiting import eventually
 
 E = EventName
@@ -73,7 +74,7 @@ def dying(wiring):
     )
 
 
-LAST_WORDS = {
+LAST_WORDS: dict[str, Any] = {
     "scheduled": ((), E.SCHEDULED, {"reason": "send_at"}),
     "queued": (LIVES["rendered"], E.QUEUED, {"queue": "email.default", "epoch": 1}),
     "attempted": (LIVES["queued"], E.DELIVERY_ATTEMPTED, {"attempt": 1, "worker": "dying"}),
@@ -93,8 +94,8 @@ async def test_d4_a_result_that_fell_behind_is_repaired_by_the_next_who_meets_it
     shard = LittleShard(wiring, rig.worker(rig.process("worker"), smtp_provider(smtp)))
     item = await lived(rig, wiring, item, before)
     now = wiring.clock.now()
+    move = Move(item=item, name=name, metadata={**metadata, "due_at": now})
     with pytest.raises(Died):
-        move = Move(item=item, name=name, metadata={**metadata, "due_at": now})
         await dying(wiring).advance([move])
     last = (await names_of(wiring, item))[-1]
     assert last is name
@@ -146,6 +147,8 @@ async def test_d4_of_two_calls_of_one_process_one_wins(rig):
     for place in zip(*answered, strict=True):
         assert sum(item is not None for item in place) <= 1
     if len(answered) == 4:
-        assert all(sum(item is not None for item in place) == 1 for place in zip(*answered, strict=True))
+        assert all(
+            sum(item is not None for item in place) == 1 for place in zip(*answered, strict=True)
+        )
     assert [await names_of(wiring, item) for item in items] == [[E.CREATED, E.SCHEDULED]] * 40
     assert (await rig.verify()).violations == ()

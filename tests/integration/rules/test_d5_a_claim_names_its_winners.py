@@ -37,10 +37,12 @@ async def claim(worker, items):
     return {item.result_id for item in after if item}
 
 
-FAULTS = {
+FAULTS: dict[str, dict[str, object]] = {
     "cut": {"closeConnection": True},
     "retryable": {"errorCode": 189, "errorLabels": ["RetryableWriteError"]},
-    "unsure": {"writeConcernError": {"code": 64, "errmsg": "timed out", "errInfo": {"wtimeout": True}}},
+    "unsure": {
+        "writeConcernError": {"code": 64, "errmsg": "timed out", "errInfo": {"wtimeout": True}}
+    },
     "interrupted": {"errorCode": 11_602},
 }
 
@@ -61,7 +63,9 @@ async def test_d5_what_two_workers_win_is_disjoint_and_together_all(rig, fault):
         assert not ours & theirs
         assert ours | theirs == {item.result_id for item in items}
         for item in items[:10]:
-            [event] = [e for e in await events_of(workers[0], item) if e.name is E.DELIVERY_ATTEMPTED]
+            [event] = [
+                e for e in await events_of(workers[0], item) if e.name is E.DELIVERY_ATTEMPTED
+            ]
             winner = workers[0] if item.result_id in ours else workers[1]
             assert event.writer.startswith(winner.incarnation)
     assert (await rig.verify()).violations == ()

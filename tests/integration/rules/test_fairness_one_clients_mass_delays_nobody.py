@@ -1,6 +1,7 @@
 """The pulls bring every client's work, the oldest first, whatever another has waiting."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -71,9 +72,7 @@ async def test_fairness_urgent_items_do_not_queue_behind_bulk(rig):
     client = (await rig.client(wiring)).id
     now = wiring.clock.now()
     await fill(wiring, client, 3_000, since=now - timedelta(minutes=1))
-    urgent = await fill(
-        wiring, client, 3, since=now - timedelta(seconds=1), priority=Priority.HIGH
-    )
+    urgent = await fill(wiring, client, 3, since=now - timedelta(seconds=1), priority=Priority.HIGH)
     state = owner_of_all()
 
     await pull_all(wiring, state)
@@ -85,11 +84,14 @@ async def test_fairness_everything_is_pulled_once_in_the_end(rig):
     wiring = rig.process("shard")
     clients = [(await rig.client(wiring)).id for _ in range(3)]
     since = wiring.clock.now() - timedelta(minutes=1)
-    items = [i for c, n in zip(clients, (1_500, 300, 1), strict=True)
-             for i in await fill(wiring, c, n, since=since)]
+    items = [
+        i
+        for c, n in zip(clients, (1_500, 300, 1), strict=True)
+        for i in await fill(wiring, c, n, since=since)
+    ]
     state = owner_of_all()
 
-    served = []
+    served: list[Any] = []
     while len(served) < len(items):
         await pull_all(wiring, state)
         batch = state.take(LANE_DEFAULT, 250)

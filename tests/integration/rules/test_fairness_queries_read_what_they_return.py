@@ -5,6 +5,7 @@ What is profiled is the query that the repository really sends.
 
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ STEPS = 3
 @asynccontextmanager
 async def profiled(rig):
     """A list, which in the end holds what the server says of each query."""
-    seen = []
+    seen: list[Any] = []
     await rig.admin.raw.command("profile", 2)
     try:
         yield seen
@@ -154,9 +155,7 @@ async def test_fairness_a_page_reads_a_page(rig, filled):
     wiring, [client_id, *_], _ = filled
     async with profiled(rig) as seen:
         page = await wiring.results.page(client_id, filters={}, before=None, limit=50)
-        after = await wiring.results.page(
-            client_id, filters={}, before=page[-1]["_id"], limit=50
-        )
+        after = await wiring.results.page(client_id, filters={}, before=page[-1]["_id"], limit=50)
         batch = await wiring.results.of_batch(client_id, BATCH, after=None, limit=50)
 
     assert (len(page), len(after), len(batch)) == (50, 50, 50)

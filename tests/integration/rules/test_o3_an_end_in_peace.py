@@ -42,7 +42,7 @@ async def test_o3_a_worker_that_ends_leaves_no_unknown_outcome(rig, smtp):
     reason="a batch in its claim is not waited for: see the report on O3", strict=True
 )
 async def test_o3_a_batch_in_its_claim_is_waited_for(rig, smtp):
-    wiring, items, worker, queued = await queued_for(rig, smtp)
+    _, items, worker, queued = await queued_for(rig, smtp)
     before = await rig.times_entered()
     fault = {"blockConnection": True, "blockTimeMS": 500}
     async with rig.failing(["insert"], app="worker", mode={"times": 1}, **fault):
