@@ -1,11 +1,12 @@
 """How long do one client's urgent messages take while 100,000 of another client wait?
 
-One client posts its messages in batches, as fast as they are taken; the platform delivers them
-meanwhile. When the last is posted, another client posts single high-priority messages at a steady
-pace. The same was done before, when nothing else was there. The time is taken from the log: from
-CREATED, which is before the answer 202, to DELIVERY_SUCCEEDED, which is after the provider has
-said yes; so both ends are counted in.
-Prints: how many waited, p50, p90, p99 from accept to provider and of the POST, idle and loaded.
+One client posts its messages in batches while the QueueShards stand still, so that all of them
+wait. Then the platform delivers them as fast as it can, and another client posts single
+high-priority messages at a steady pace. The same was done before, when nothing else was there. The
+time is taken from the log: from CREATED, which is before the answer 202, to DELIVERY_SUCCEEDED,
+which is after the provider has said yes; so both ends are counted in.
+Prints: how many waited, p50, p90, p99 from accept to provider and of the POST, idle and loaded,
+and the median of each step on the way.
 """
 
 import asyncio
@@ -13,13 +14,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Final
 
 import aiohttp
 
-from benchmarks.findings import Finding, percentile
+from benchmarks.findings import Finding, median, percentile
 from benchmarks.platform import BenchClient, PlatformUnderTest, batch_bodies, single_bodies
-from benchmarks.spans import timelines
+from benchmarks.spans import Timeline, timelines
 from benchmarks.stage import Benchmark, Stage, main
 from benchmarks.tools import ServiceFailed, number, post_many
 from cdp.domain.event import EventName
@@ -28,8 +30,13 @@ PACE_PER_S: Final = 10.0
 IN_FLIGHT: Final = 3
 ACCEPTED: Final = 202
 TAKEN: Final = 207
-WHILE_POSTING: Final = 1.3
-"""More are posted than shall wait, since delivery goes on meanwhile."""
+STEPS: Final = (
+    EventName.CREATED,
+    EventName.CONTENT_RESOLVED,
+    EventName.QUEUED,
+    EventName.DELIVERY_ATTEMPTED,
+    EventName.DELIVERY_SUCCEEDED,
+)
 FLOOR_P90_S, FLOOR_P99_S, AIM_P99_S = 2.0, 10.0, 2.0
 
 
@@ -37,8 +44,13 @@ FLOOR_P90_S, FLOOR_P99_S, AIM_P99_S = 2.0, 10.0, 2.0
 class _Latency:
     """Seconds of the urgent messages, of one phase."""
 
-    to_provider: list[float]
+    found: list[Timeline]
     post: list[float]
+
+    @property
+    def to_provider(self) -> list[float]:
+        """From accept to provider."""
+        return _between(self.found, STEPS[0], STEPS[-1])
 
     def line(self, name: str) -> str:
         shown = [
@@ -48,10 +60,20 @@ class _Latency:
         post = [
             f"p{percent} {number(percentile(self.post, percent) * 1e3)}" for percent in (50, 99)
         ]
+        steps = [
+            f"{later.value} {number(median(_between(self.found, earlier, later)) * 1e3)}"
+            for earlier, later in pairwise(STEPS)
+        ]
         return (
             f"{name}: accept to provider {', '.join(shown)} ms, slowest "
-            f"{number(max(self.to_provider) * 1e3)}; POST {', '.join(post)} ms"
+            f"{number(max(self.to_provider) * 1e3)}; POST {', '.join(post)} ms\n"
+            f"  of it, in the median, until {', '.join(steps)} ms"
         )
+
+
+def _between(found: list[Timeline], earlier: EventName, later: EventName) -> list[float]:
+    seconds = (each.seconds(earlier, later) for each in found)
+    return [each for each in seconds if each is not None]
 
 
 async def measure(stage: Stage) -> list[Finding]:
@@ -60,25 +82,24 @@ async def measure(stage: Stage) -> list[Finding]:
     platform = stage.platform
     idle = await _urgent(stage, urgent // 2)
     bulk = await stage.client("bulk")
-    posted = int(waiting * WHILE_POSTING)
-    started = time.perf_counter()
-    result = await post_many(
-        platform.batch_url,
-        list(batch_bodies(posted)),
-        connections=IN_FLIGHT,
-        headers=bulk.headers,
-        within_s=600,
-    )
+    with platform.intake_only():
+        result = await post_many(
+            platform.batch_url,
+            list(batch_bodies(waiting)),
+            connections=IN_FLIGHT,
+            headers=bulk.headers,
+            within_s=600,
+        )
     result.require(TAKEN)
-    before = await platform.unfinished(bulk)
+    started = time.perf_counter()
     loaded = await _urgent(stage, urgent)
     after = await platform.unfinished(bulk)
-    print(f"{before} of {posted} waited when the urgent ones began, {after} when they ended")
+    print(f"{waiting} waited when the urgent ones began, {after} when they ended")
     print(idle.line("idle"))
     print(loaded.line("loaded"))
-    drained_at = await platform.idle(within_s=posted / 50 + 60)
-    print(f"The backlog was drained at {number(posted / (drained_at - started))}/s in all")
-    return [_finding(idle, loaded, before)]
+    drained_at = await platform.idle(within_s=waiting / 50 + 60)
+    print(f"The backlog was drained at {number(waiting / (drained_at - started))}/s in all")
+    return [_finding(idle, loaded, waiting)]
 
 
 def _finding(idle: _Latency, loaded: _Latency, waiting: int) -> Finding:
@@ -107,16 +128,16 @@ async def _urgent(stage: Stage, count: int) -> _Latency:
         if time.monotonic() > deadline:
             raise ServiceFailed(f"{len(found)} of {count} urgent messages within 60 s")
         await asyncio.sleep(0.5)
-    return _Latency(to_provider=found, post=posts)
+    return _Latency(found=found, post=posts)
 
 
 async def _delivered(
     platform: PlatformUnderTest, client: BenchClient, since: datetime
-) -> list[float]:
+) -> list[Timeline]:
     return [
-        seconds
+        each
         async for each in timelines(platform.database, client.id, since=since)
-        if (seconds := each.seconds(EventName.CREATED, EventName.DELIVERY_SUCCEEDED)) is not None
+        if STEPS[-1] in each.at
     ]
 
 

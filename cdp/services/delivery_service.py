@@ -7,6 +7,7 @@ that takes long has its lease renewed (rule D7).
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -87,8 +88,11 @@ class DeliveryService:
             compose=self.message,
             on_outcome=self._on_outcome,
         )
-        self._under_way: dict[asyncio.Task[None], DeliveryBatch] = {}
+        self._batches: set[DeliveryBatch] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._alone = asyncio.Lock()
+        self._is_ending = False
         self.delivered = 0
         """Messages that a provider has taken from this process."""
 
@@ -113,7 +117,8 @@ class DeliveryService:
         return reports
 
     async def _deliver_together(self, items: Sequence[WorkItem]) -> list[Report]:
-        room = 0 if self._alone.locked() else max(0, self._in_flight_max - self.in_flight)
+        closed = self._alone.locked() or self._is_ending
+        room = 0 if closed else max(0, self._in_flight_max - self.in_flight)
         wanted = min(len(items), room)
         allowed = self._breaker.allows(wanted, now=self._clock.monotonic()) if wanted else 0
         reports = [Report(item=i, verdict=Verdict.DECLINED) for i in items[allowed:]]
@@ -124,34 +129,44 @@ class DeliveryService:
     async def _deliver_alone(self, suspect: WorkItem) -> list[Report]:
         """A worker vanished with this one before: nothing else is under way beside it (D10)."""
         async with self._alone:
-            if self._under_way:
-                await asyncio.wait(list(self._under_way), timeout=ALONE_WAIT_S)
-            if self._under_way or not self._breaker.allows(1, now=self._clock.monotonic()):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), ALONE_WAIT_S)
+            is_free = not self._batches and not self._is_ending
+            if not is_free or not self._breaker.allows(1, now=self._clock.monotonic()):
                 return [Report(item=suspect, verdict=Verdict.DECLINED)]
             return await self._run([suspect])
 
     async def _run(self, items: Sequence[WorkItem]) -> list[Report]:
         batch = DeliveryBatch(self._desk, items)
+        self._batches.add(batch)
+        self._idle.clear()
+        kept: list[asyncio.Task[None]] = []
+        try:
+            return await batch.run(kept.append)
+        finally:
+            if kept and not kept[0].done():
+                kept[0].add_done_callback(lambda _: self._end(batch))
+            else:
+                self._end(batch)
 
-        def keep(task: asyncio.Task[None]) -> None:
-            self._under_way[task] = batch
-            task.add_done_callback(self._under_way.pop)
-
-        return await batch.run(keep)
+    def _end(self, batch: DeliveryBatch) -> None:
+        self._batches.discard(batch)
+        if not self._batches:
+            self._idle.set()
 
     @property
     def in_flight(self) -> int:
         """Messages that are claimed and whose outcome is not recorded yet."""
-        return sum(batch.in_flight for batch in self._under_way.values())
+        return sum(batch.in_flight for batch in self._batches)
 
     def _on_outcome(self, outcome: Outcome) -> None:
         self.delivered += isinstance(outcome, Accepted)
         self._breaker.note(is_trouble(outcome), now=self._clock.monotonic())
 
     async def drain(self) -> None:
-        """Wait until all that is under way has been recorded."""
-        while self._under_way:
-            await asyncio.wait(list(self._under_way))
+        """Take nothing more, and wait until all that is under way has been recorded."""
+        self._is_ending = True
+        await self._idle.wait()
 
     async def close(self) -> None:
         """Give up the provider's connections."""

@@ -70,8 +70,8 @@ class PartitionHolder:
         held = await self._leases.take(self._shard, self._incarnation, ttl_s=self._ttl_s)
         self._epochs = {lease.partition: lease.epoch for lease in held}
         self._trusted_until = before + self._ttl_s * TRUSTED
-        # Only now: what is given back may have another owner at once.
-        await self._leases.give_back_unassigned(self._shard, self._incarnation)
+        # Only now, and only what is not in the epochs: it may have another owner at once.
+        await self._leases.give_back_all_but(self._incarnation, list(self._epochs))
         return self._epochs
 
     def epochs(self) -> dict[Partition, int]:

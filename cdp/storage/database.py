@@ -16,12 +16,12 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import (
-    AutoReconnect,
     BulkWriteError,
     ConnectionFailure,
+    CursorNotFound,
     OperationFailure,
     PyMongoError,
-    WTimeoutError,
+    WriteConcernError,
 )
 from pymongo.monitoring import CommandListener
 from pymongo.read_concern import ReadConcern
@@ -40,7 +40,30 @@ DATABASE: Final = "cdp"
 WTIMEOUT_MS: Final = 5_000
 _AT_ONCE: Final = 50
 DUPLICATE_KEY: Final = 11_000
-ACCESS_DENIED: Final = 13
+PASSING: Final = frozenset(
+    {
+        6,  # HostUnreachable
+        7,  # HostNotFound
+        43,  # CursorNotFound
+        50,  # MaxTimeMSExpired
+        64,  # WriteConcernFailed
+        89,  # NetworkTimeout
+        91,  # ShutdownInProgress
+        100,  # UnsatisfiableWriteConcern
+        134,  # ReadConcernMajorityNotAvailableYet
+        189,  # PrimarySteppedDown
+        202,  # NetworkInterfaceExceededTimeLimit
+        237,  # CursorKilled
+        262,  # ExceededTimeLimit
+        9001,  # SocketException
+        10107,  # NotWritablePrimary
+        11600,  # InterruptedAtShutdown
+        11602,  # InterruptedDueToReplStateChange
+        13435,  # NotPrimaryNoSecondaryOk
+        13436,  # NotPrimaryOrSecondary
+    }
+)
+"""The server's own words for what passes: a change of primary, a restart, a time limit."""
 
 _CODEC: Final[CodecOptions[Document]] = CodecOptions(tz_aware=True)
 _WRITE: Final = WriteConcern(w="majority", j=True, wtimeout=WTIMEOUT_MS)
@@ -117,12 +140,14 @@ def _translated(
 
 
 def is_unsure(error: PyMongoError) -> bool:
-    """Whether a write that ended in `error` may have happened all the same."""
-    if isinstance(error, ConnectionFailure | AutoReconnect | WTimeoutError):
+    """Whether what ended in `error` may have happened all the same, or would at a later try."""
+    if isinstance(error, ConnectionFailure | WriteConcernError | CursorNotFound):
         return True
     if isinstance(error, BulkWriteError):
         return bool(error.details.get("writeConcernErrors"))
-    return isinstance(error, OperationFailure) and error.has_error_label("RetryableWriteError")
+    if isinstance(error, OperationFailure):
+        return error.code in PASSING or error.has_error_label("RetryableWriteError")
+    return False
 
 
 async def insert_new(

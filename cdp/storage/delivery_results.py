@@ -109,8 +109,9 @@ class DeliveryResults:
             "client_id": client_id,
             "due_at": due,
         }
-        cursor = self._collection.find(query, ITEM_FIELDS, hint=WORK_INDEX).limit(limit)
-        return [item_of(document) async for document in cursor]
+        # The oldest of all partitions first: MongoDB merges their ranges, and sorts nothing.
+        found = self._collection.find(query, ITEM_FIELDS, hint=WORK_INDEX)
+        return [item_of(d) async for d in found.sort("due_at", 1).limit(limit)]
 
     async def active_clients_across_clients(
         self, *, partitions: Sequence[Partition], lane: str, priority: Priority, until: datetime

@@ -80,9 +80,9 @@ class PartitionLeases:
         """Free what this incarnation holds but is no longer assigned, or all when it ends."""
         await self._collection.update_many({"holder": incarnation}, {"$unset": {"holder": ""}})
 
-    async def give_back_unassigned(self, shard: str, incarnation: str) -> None:
-        """Free what was assigned to another shard meanwhile."""
-        query = {"holder": incarnation, "assigned": {"$ne": shard}}
+    async def give_back_all_but(self, incarnation: str, kept: Sequence[Partition]) -> None:
+        """Free what this incarnation holds beside these."""
+        query = {"holder": incarnation, "_id": {"$nin": list(kept)}}
         await self._collection.update_many(query, {"$unset": {"holder": ""}})
 
 

@@ -48,6 +48,8 @@ def _holds(document: Document, name: str, op: str, value: Any) -> bool:
         return held is not None and _ORDER[op](held, value)
     if op == "$in":
         return held in value
+    if op == "$nin":
+        return held not in value
     if op == "$ne":
         return bool(held != value)
     if op == "$exists":

@@ -27,12 +27,17 @@ async def rules_admin(rules_mongod: Embedded) -> AsyncIterator[Database]:
     await admin.close()
 
 
+async def empty(admin: Database) -> None:
+    """Leave nothing but the collections and their indexes."""
+    for name in await admin.raw.list_collection_names():
+        if not name.startswith("system.") and name != "migrations":
+            await admin[name].delete_many({})
+
+
 @pytest_asyncio.fixture
 async def rig(rules_mongod: Embedded, rules_admin: Database) -> AsyncIterator[Rig]:
     """An empty platform, with its indexes."""
-    for name in await rules_admin.raw.list_collection_names():
-        if not name.startswith("system.") and name != "migrations":
-            await rules_admin[name].delete_many({})
+    await empty(rules_admin)
     rig = Rig(embedded=rules_mongod, admin=rules_admin)
     yield rig
     await rig.close()

@@ -40,6 +40,7 @@ from cdp.testing.smtp_server import SmtpServer
 from cdp.wiring import Wiring
 from tests.integration.conftest import Embedded
 from tests.integration.verification_world import ID_KEY, new_id, request_of
+from tests.waiting import eventually
 
 FAST_RETRY: Final = {"attempts_max": 8, "backoff_base_s": 0.05, "backoff_cap_s": 0.2}
 SHARD: Final = "shard-0"
@@ -188,6 +189,11 @@ async def statuses(wiring: Wiring, items: Sequence[WorkItem]) -> Counter[Status]
 async def as_stored(wiring: Wiring, item: WorkItem) -> WorkItem:
     """An item as the queue has it now."""
     return (await wiring.results.items_across_clients([item.result_id]))[item.result_id]
+
+
+async def recorded(*workers: DeliveryService, within_s: float = 10.0) -> None:
+    """Wait until these workers have recorded all that they had claimed; they go on working."""
+    await eventually(lambda: not any(worker.in_flight for worker in workers), within_s)
 
 
 def smtp_provider(server: SmtpServer, **changes: Any) -> SmtpProvider:

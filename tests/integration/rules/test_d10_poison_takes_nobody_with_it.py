@@ -7,8 +7,6 @@ import struct
 import sys
 from datetime import timedelta
 
-import pytest
-
 from cdp.domain.event import WORKER_LOST, EventName, Status
 from cdp.domain.retry import LOST_MAX
 from cdp.ports.handoff import Verdict, WorkerLost
@@ -126,9 +124,6 @@ async def test_d10_while_others_are_under_way_a_suspect_waits(rig, smtp):
     assert (await rig.verify(settled=True)).violations == ()
 
 
-@pytest.mark.xfail(
-    reason="a batch in its claim is not under way yet: see the report on D10", strict=True
-)
 async def test_d10_a_suspect_waits_for_those_that_are_just_being_claimed(rig, smtp):
     wiring = rig.process("shard")
     provider = Watched(smtp_provider(smtp))

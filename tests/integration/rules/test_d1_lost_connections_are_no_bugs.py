@@ -26,9 +26,6 @@ PASSING = {
     "ExceededTimeLimit": {"errorCode": 262},
     "ReadConcernMajorityNotAvailableYet": {"errorCode": 134},
 }
-TOO_NARROW = pytest.mark.xfail(
-    reason="is_unsure does not know them: see the report on D1", strict=True
-)
 
 
 async def find(api, items):
@@ -121,13 +118,11 @@ async def test_d1_a_lost_primary_is_an_unknown_outcome(rig, fault):
     assert await not_understood(rig, READS | WRITES, LOST_PRIMARY[fault]) == {}
 
 
-@TOO_NARROW
 @pytest.mark.parametrize("fault", PASSING)
 async def test_d1_what_the_server_calls_passing_is_an_unknown_outcome(rig, fault):
     assert await not_understood(rig, READS | WRITES, PASSING[fault]) == {}
 
 
-@TOO_NARROW
 async def test_d1_a_cursor_that_a_restart_has_ended_is_an_unknown_outcome(rig):
     assert await not_understood(rig, {"getMore": get_more}, {"errorCode": 43}) == {}
 
@@ -143,8 +138,8 @@ CONCERNS = {
     "concern",
     [
         "wtimeout",
-        pytest.param("stepped-down", marks=TOO_NARROW),
-        pytest.param("unsatisfiable", marks=TOO_NARROW),
+        pytest.param("stepped-down"),
+        pytest.param("unsatisfiable"),
     ],
 )
 async def test_d1_a_write_without_its_concern_is_an_unknown_outcome(rig, concern):

@@ -3,8 +3,6 @@
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from cdp.domain.delivery_result import LANE_DEFAULT, LANE_HIGH, Priority
 from cdp.domain.ids import Partition
 from cdp.domain.shard_state import LEVELS, MARGIN, ShardLimits, ShardState
@@ -103,9 +101,6 @@ async def test_fairness_everything_is_pulled_once_in_the_end(rig):
     assert len(served) == len(items)
 
 
-@pytest.mark.xfail(
-    reason="pulls bring partition after partition, not the oldest: see the report", strict=True
-)
 async def test_fairness_the_oldest_waits_for_no_partition(rig):
     wiring = rig.process("shard")
     client = (await rig.client(wiring)).id

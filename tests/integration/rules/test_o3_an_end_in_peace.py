@@ -2,8 +2,6 @@
 
 import asyncio
 
-import pytest
-
 from cdp.domain.event import Status
 from cdp.testing.smtp_server import Phase, reply
 from tests.integration.rules.little_shard import LittleShard
@@ -38,9 +36,6 @@ async def test_o3_a_worker_that_ends_leaves_no_unknown_outcome(rig, smtp):
     assert (verification.violations, verification.unknown_outcomes) == ((), 0)
 
 
-@pytest.mark.xfail(
-    reason="a batch in its claim is not waited for: see the report on O3", strict=True
-)
 async def test_o3_a_batch_in_its_claim_is_waited_for(rig, smtp):
     _, items, worker, queued = await queued_for(rig, smtp)
     before = await rig.times_entered()
@@ -60,7 +55,6 @@ async def test_o3_a_batch_in_its_claim_is_waited_for(rig, smtp):
     assert [taken(smtp, item) for item in items] == [1] * MESSAGES
 
 
-@pytest.mark.xfail(reason="a worker that ends still claims: see the report on O3", strict=True)
 async def test_o3_what_is_handed_over_after_the_end_is_declined(rig, smtp):
     wiring, items, worker, queued = await queued_for(rig, smtp)
     await worker.close()
