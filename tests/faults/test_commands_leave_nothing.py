@@ -20,7 +20,9 @@ PORTS = ("MONGO", "MAILBOX_SMTP", "MAILBOX_HTTP", "HTTP", "RAY", "DASHBOARD")
 
 def environment(root: Path, **changes: str) -> dict[str, str]:
     ports = {f"CDP_{name}_PORT": str(processes.free_port()) for name in PORTS}
-    return {**os.environ, "CDP_STATE_DIR": str(root), **ports, **changes}
+    # As in a fresh shell: Ray has left the address of the tests' own cluster in this process.
+    shell = {k: v for k, v in os.environ.items() if not k.startswith(("CDP_", "RAY_"))}
+    return {**shell, "CDP_STATE_DIR": str(root), **ports, **changes}
 
 
 def cdp(*arguments: str, **options) -> subprocess.Popen[str]:
