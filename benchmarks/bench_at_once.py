@@ -67,6 +67,7 @@ async def measure(stage: Stage) -> list[Finding]:
         await _peer_round(stage, theirs, peer_count)
     await _platform_round(stage, tracked, ours_count, tracking=True)
     _print(ours, theirs, tracked, ours_count, peer_count)
+    print(stage.elsewhere.line())
     books = await stage.platform.verify()
     print(
         f"Books verified: {books.results} communications, {books.events} events in "
@@ -134,9 +135,12 @@ async def _platform_round(stage: Stage, side: _Side, count: int, *, tracking: bo
     bodies = single_bodies(count, tracking=tracking)
     meter = platform.meter(stage.beside)
     before = meter.read()
+    stage.elsewhere.start()
     posts, seconds = await _post_and_wait(stage, platform.url, bodies, client.headers)
     await platform.idle(within_s=60)
-    side.note(posts, seconds, count, meter.read() - before)
+    spent = meter.read() - before
+    stage.elsewhere.note(spent)
+    side.note(posts, seconds, count, spent)
 
 
 async def _peer_round(stage: Stage, side: _Side, count: int) -> None:
@@ -145,9 +149,11 @@ async def _peer_round(stage: Stage, side: _Side, count: int) -> None:
     bodies = workload.single_bodies(count)
     with stage.platform.standing_still():
         before = meter.read()
+        stage.elsewhere.start()
         posts, seconds = await _post_and_wait(stage, peer.url, bodies, peer.headers)
         peer.wait_recorded(count, within_s=30)
         spent = meter.read() - before
+        stage.elsewhere.note(spent)
     side.note(posts, seconds, count, spent)
 
 

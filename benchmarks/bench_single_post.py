@@ -77,6 +77,7 @@ async def measure(stage: Stage) -> list[Finding]:
     )
     print_cpu("The last round of the platform, a POST", {"platform": spent["platform"]}, ours_count)
     print_cpu("The last round of the peer, a POST", {"peer": spent["peer"]}, peer_count)
+    print(stage.elsewhere.line())
     return [_finding(ours, theirs)]
 
 
@@ -103,10 +104,12 @@ async def _platform_round(stage: Stage, side: _Side, count: int) -> CpuSeconds:
     meter = platform.meter(stage.beside)
     with platform.intake_only():
         before = meter.read()
+        stage.elsewhere.start()
         result = await post_many(
             platform.url, bodies, connections=CONNECTIONS, headers=client.headers
         )
         spent = meter.read() - before
+        stage.elsewhere.note(spent)
     side.note(result)
     await platform.idle(within_s=180)
     return CpuSeconds({n: s for n, s in spent.by_name.items() if n not in SIDE_PROCESSES[:1]})
@@ -118,8 +121,10 @@ async def _peer_round(stage: Stage, side: _Side, count: int) -> CpuSeconds:
     bodies = workload.single_bodies(count)
     with stage.platform.standing_still():
         before = meter.read()
+        stage.elsewhere.start()
         result = await post_many(peer.url, bodies, connections=CONNECTIONS, headers=peer.headers)
         spent = meter.read() - before
+        stage.elsewhere.note(spent)
     side.note(result)
     return spent
 

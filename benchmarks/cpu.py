@@ -96,6 +96,13 @@ class CpuMeter:
         return None
 
 
+def machine_busy_s() -> float:
+    """Seconds that all processors of this machine have spent on anything."""
+    fields = Path("/proc/stat").read_text().partition("\n")[0].split()[1:]
+    user, nice, system, _idle, _iowait, *interrupts = (int(field) for field in fields[:8])
+    return (user + nice + system + sum(interrupts)) * _TICK_S
+
+
 def processes() -> list[Process]:
     """All processes of this machine that can be read."""
     found = []

@@ -1,6 +1,7 @@
 """What a benchmark found, beside its floor and its aim, and the one table at the end of a run."""
 
 import statistics
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -8,8 +9,9 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.tools import machine
+from benchmarks.tools import CpuSeconds, machine, machine_busy_s, number
 
+DISTURBED_CORES: Final = 0.3
 _WIDTH: Final = 150
 
 
@@ -50,6 +52,35 @@ def print_findings(findings: Sequence[Finding], *, title: str) -> None:
     (console if console.is_terminal else Console(width=_WIDTH)).print(table)
     missed = [each.benchmark for each in findings if not each.floor_met]
     print(f"MISSED floors: {', '.join(missed)}" if missed else "Every floor holds.")
+
+
+class Elsewhere:
+    """How much of the machine others took while something was measured.
+
+    Start one before the round and `note` after it, with what the measured processes spent.
+    """
+
+    def __init__(self) -> None:
+        self.cores: list[float] = []
+        self._busy = self._at = 0.0
+
+    def start(self) -> None:
+        """A round begins."""
+        self._busy, self._at = machine_busy_s(), time.perf_counter()
+
+    def note(self, measured: CpuSeconds) -> None:
+        """It has ended."""
+        elapsed = time.perf_counter() - self._at
+        others = machine_busy_s() - self._busy - measured.total
+        self.cores.append(max(0.0, others) / elapsed)
+
+    def line(self) -> str:
+        """The rounds since the last line: a reader should not trust a disturbed run."""
+        worst = max(self.cores)
+        trust = "" if worst < DISTURBED_CORES else ": DISTURBED, measure again on a quiet machine"
+        shown = ", ".join(number(each) for each in self.cores)
+        self.cores = []
+        return f"Others took, round by round, {shown} cores{trust}"
 
 
 def median(values: Sequence[float]) -> float:

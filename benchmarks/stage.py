@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from benchmarks.findings import Finding, print_findings
+from benchmarks.findings import Elsewhere, Finding, print_findings
 from benchmarks.peers.run import Peer
 from benchmarks.platform import BenchClient, PlatformUnderTest, other_clusters
 from benchmarks.tools import ServiceFailed, SmtpSink, run, state_folder
@@ -27,6 +27,7 @@ class Stage:
         self.quick = quick
         self.rate_per_s: float | None = None
         """What `bench_at_once` has measured, for those whose load depends on it."""
+        self.elsewhere = Elsewhere()
         self._stack = ExitStack()
         self._folder: Path | None = None
         self._sink: SmtpSink | None = None

@@ -18,7 +18,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.cpu import CpuMeter, CpuSeconds, Process, processes
+from benchmarks.cpu import CpuMeter, CpuSeconds, Process, machine_busy_s, processes
 from benchmarks.loadgen import LoadFailed, LoadResult, post_many
 from benchmarks.processes import (
     Service,
@@ -47,6 +47,7 @@ __all__ = [
     "find_program",
     "free_port",
     "machine",
+    "machine_busy_s",
     "number",
     "post_many",
     "print_comparison",

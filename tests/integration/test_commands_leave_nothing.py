@@ -1,4 +1,8 @@
-"""What the command line leaves behind when it is interrupted, and what it says when it can't."""
+"""What the command line leaves behind when it is interrupted, and what it says when it can't.
+
+It stands before the tests of the running platform: a process that drives one Ray cluster is no
+shell to start another from.
+"""
 
 import os
 import signal
