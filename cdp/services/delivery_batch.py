@@ -5,7 +5,6 @@ recorded however long MongoDB is away, and the lease is renewed until it is.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -199,8 +198,10 @@ class DeliveryBatch:
         for _ in range(RECORD_TRIES):
             try:
                 return await self._desk.communications.advance(moves, ticket=ticket)
-            except OutcomeUnknown:
-                log.warning("outcomes wait for MongoDB", extra={"results": len(moves)})
+            except Exception as error:
+                # To forget a known outcome is to send twice, whatever MongoDB says.
+                facts = {"results": len(moves), "error": type(error).__name__}
+                log.warning("outcomes wait for MongoDB", extra=facts)
                 await asyncio.sleep(RECORD_PAUSE_S)
         return [None] * len(moves)
 
@@ -210,8 +211,10 @@ class DeliveryBatch:
             await asyncio.sleep(self._desk.lease_s / 3)
             open_items = [i for r, i in self._claimed.items() if r not in self._recorded]
             until = self._desk.clock.now() + timedelta(seconds=self._desk.lease_s)
-            with contextlib.suppress(OutcomeUnknown):
+            try:
                 await self._desk.results.renew(open_items, until)
+            except Exception as error:
+                log.warning("leases wait for MongoDB", extra={"error": type(error).__name__})
 
 
 def _outcome_move(item: WorkItem, outcome: Outcome) -> Move:

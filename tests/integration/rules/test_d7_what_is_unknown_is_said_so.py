@@ -107,3 +107,23 @@ async def test_d7_an_answer_that_takes_longer_than_the_lease_keeps_it(rig, smtp)
     verification = await rig.verify(settled=True)
     assert verification.violations == ()
     assert verification.unknown_outcomes == 0
+
+
+async def test_d7_an_answer_that_is_known_is_recorded_whatever_mongodb_says_at_first(rig, smtp):
+    wiring = rig.process("shard")
+    client = await rig.client(wiring)
+    items = await accept_many(wiring, client.id, 20)
+    worker = rig.worker(rig.process("worker"), smtp_provider(smtp), lease_s=1.5, answer_s=0.1)
+    shard = LittleShard(wiring, worker)
+    await shard.own_all()
+
+    # The claim comes through; the first outcomes meet an operator's killOp.
+    mode = {"skip": 1}
+    async with rig.failing(["insert"], app="worker", mode=mode, errorCode=11_601):
+        await shard.step()
+        await smtp.received(len(items))
+    await shard.settle(items)
+
+    assert [taken(smtp, item) for item in items] == [1] * len(items)
+    verification = await rig.verify(settled=True)
+    assert (verification.violations, verification.unknown_outcomes) == ((), 0)
