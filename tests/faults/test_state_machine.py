@@ -1,0 +1,362 @@
+"""L1: Hypothesis looks for an order of doings on a real MongoDB in which a rule breaks.
+
+Every doing works with copies of the items that may be long stale, as a shard's memory is. Workers
+hold what they have claimed until they are told to answer, are forgotten, or answer too late. The
+clock moves only when it is told to. After each doing the log is audited, at the end all is settled.
+"""
+
+import asyncio
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from cdp.domain.breaker import Breaker
+from cdp.domain.communication_request import CommunicationRequest
+from cdp.domain.delivery_result import Priority, WorkItem
+from cdp.domain.event import EventName, Status
+from cdp.domain.ids import ClientId, ResultId, text_of
+from cdp.services.delivery_service import DeliveryService
+from cdp.services.delivery_tracking_service import Engagement
+from cdp.storage.database import Database
+from cdp.wiring import Wiring
+from tests.faults.holding_provider import OUTCOMES, HoldingProvider
+from tests.integration.conftest import Embedded
+from tests.integration.http.services import HeldClock
+from tests.integration.rules.conftest import empty
+from tests.integration.rules.little_shard import LittleShard
+from tests.integration.rules.rig import Rig, accept, recorded
+from tests.integration.verification_world import request_of
+from tests.waiting import eventually
+
+EXAMPLES, STEPS = 30, 40
+LEASE_S = 60.0
+
+
+class Life:
+    """One example's platform: a shard and two workers that can be replaced."""
+
+    def __init__(self, rig: Rig, clock: HeldClock) -> None:
+        self.rig, self.clock = rig, clock
+        self.wiring, self.api = self.process("shard"), self.process("api")
+        self.tracking = self.wiring.delivery_tracking_service()
+        self.ledger: list[dict[str, str]] = []
+        self.begun: Counter[tuple[bytes, int]] = Counter()
+        self.told: set[str] = set()
+        self.cancelled: set[ResultId] = set()
+        self.requests: dict[ResultId, CommunicationRequest] = {}
+        self.providers: list[HoldingProvider] = []
+        self.services: list[DeliveryService] = []
+        self.queued: list[WorkItem] = []
+        """What was ever handed over, as it was then."""
+        self.crashed: list[tuple[HoldingProvider, bool]] = []
+        for name in ("worker-a", "worker-b"):
+            self.add_worker(name)
+        self.shard = self.new_shard()
+
+    def process(self, name: str) -> Wiring:
+        """The process of this name; it outlives the example, for connections are dear."""
+        found = {wiring.component: wiring for wiring in self.rig.processes}
+        return found.get(name) or self.rig.process(name, clock=self.clock)
+
+    def new_shard(self) -> LittleShard:
+        """A shard that knows nothing."""
+        return LittleShard(self.wiring, *self.services, batch=50)
+
+    def add_worker(self, name: str) -> None:
+        """A worker in a process of its own."""
+        provider = HoldingProvider(self.ledger, self.begun)
+        wiring = self.process(name)
+        # The breaker has its own test; here it would only make most doings do nothing.
+        service = self.rig.worker(
+            wiring, provider, breaker=Breaker(threshold=10**9), lease_s=LEASE_S, answer_s=0.02
+        )
+        self.providers.append(provider)
+        self.services.append(service)
+
+    async def begin(self) -> ClientId:
+        """An empty database with one client."""
+        await empty(self.rig.admin)
+        client = await self.rig.client(self.api, attempts_max=6, backoff_base_s=5.0)
+        await self.shard.own_all()
+        return client.id
+
+    async def decide(self, copies: Sequence[WorkItem]) -> None:
+        """The shard acts on what it remembers, and hands over what is to be sent."""
+        epochs = await self.shard.own_all()
+        one_each = list({item.result_id: item for item in copies}.values())
+        queued, decided = await self.shard.queueing.prepare(one_each, epochs=epochs)
+        while decided.again:
+            more, decided = await self.shard.queueing.prepare(decided.again, epochs=epochs)
+            queued += more
+        self.queued += queued
+        for lane in {item.lane for item in queued}:
+            share = [item for item in queued if item.lane == lane]
+            await self.shard.queueing.deliver(share)
+        await self.all_held()
+
+    async def all_held(self) -> None:
+        """Wait until what was claimed has reached the providers."""
+
+        def held() -> bool:
+            pairs = zip(self.providers, self.services, strict=True)
+            return all(len(provider.held) >= service.in_flight for provider, service in pairs)
+
+        await eventually(held, within_s=10)
+
+    async def crash(self, index: int, taken: bool) -> None:
+        """A worker is gone: what it held was or was not taken, and nobody will say."""
+        await self.all_held()
+        provider = self.providers.pop(index)
+        self.services.pop(index)
+        for message, _ in provider.held if taken else ():
+            provider.take(message)
+        self.crashed.append((provider, taken))
+        self.add_worker(f"worker-{len(self.crashed) % 3}")
+        self.shard = self.new_shard()
+        await self.shard.own_all()
+
+    async def settle(self) -> None:
+        """All goes well from now on, until nothing is open."""
+        for provider in self.providers:
+            provider.answers_at_once = True
+            provider.answer("transient")
+        await recorded(*self.services)
+        ids = list(self.requests)
+        for _ in range(80):
+            await self.shard.own_all()
+            await self.shard.step()
+            stored = await self.wiring.results.items_across_clients(ids)
+            if all(item.is_final for item in stored.values()):
+                break
+            self.clock.advance(timedelta(seconds=LEASE_S + 1))
+        await recorded(*self.services)
+        assert self.shard.bugs == self.shard.direct.bugs == []
+
+    async def books(self, folder: Path) -> Any:
+        """Every rule, with both ledgers."""
+        callers, taken = folder / "callers", folder / "taken"
+        callers.write_text("".join(json.dumps({"id": t}) + "\n" for t in self.told))
+        taken.write_text("".join(json.dumps(entry) + "\n" for entry in self.ledger))
+        service = self.wiring.verification_service()
+        return await service.verify(settled=True, callers_ledger=callers, provider_ledger=taken)
+
+
+class Machine(RuleBasedStateMachine):
+    """The doings."""
+
+    loop: asyncio.AbstractEventLoop
+    rig: Rig
+    clock: HeldClock
+    copies = Bundle("copies")
+
+    def run(self, doing: Any) -> Any:
+        """Let a doing happen, on the one loop that all examples share."""
+        return self.loop.run_until_complete(doing)
+
+    @initialize(target=copies)
+    def begin(self):
+        self.life = Life(self.rig, self.clock)
+        self.client_id = self.run(self.life.begin())
+        return self.accepted(request_of(self.client_id, recipients=5))
+
+    def accepted(self, request):
+        """Copies of what a request was accepted as."""
+        items = self.run(accept(self.life.api, [request]))
+        self.life.told.add(text_of(request.id))
+        self.life.requests |= {item.result_id: request for item in items}
+        return multiple(*items)
+
+    @rule(
+        target=copies,
+        recipients=st.integers(1, 5),
+        keyed=st.booleans(),
+        delay_s=st.sampled_from([None, None, 30, 700]),
+        expires_s=st.sampled_from([None, None, None, 50, 200]),
+        priority=st.sampled_from(list(Priority)),
+    )
+    def post(self, recipients, keyed, delay_s, expires_s, priority):
+        now = self.clock.now()
+        fields: dict[str, Any] = {"priority": priority}
+        if keyed:
+            fields |= {"idempotency_key": os.urandom(4).hex(), "body_hash": b"h"}
+        if delay_s is not None:
+            fields["send_at"] = now + timedelta(seconds=delay_s)
+        if expires_s is not None:
+            fields["expires_at"] = now + timedelta(seconds=expires_s)
+        return self.accepted(request_of(self.client_id, recipients=recipients, **fields))
+
+    @rule(item=copies)
+    def repeat(self, item):
+        again = self.run(accept(self.life.api, [self.life.requests[item.result_id]]))
+        assert item.result_id in {i.result_id for i in again}
+
+    @rule(target=copies, item=copies)
+    def look(self, item):
+        """What a poll would bring."""
+        stored = self.run(self.life.wiring.results.items_across_clients([item.result_id]))
+        return stored[item.result_id]
+
+    @rule(items=st.lists(copies, min_size=1, max_size=5))
+    def decide(self, items):
+        self.run(self.life.decide(items))
+
+    @rule(index=st.integers(0, 1))
+    def hand_over_late(self, index):
+        """A shard that is no longer asked hands over what it once queued."""
+
+        async def handed() -> None:
+            stale = {item.result_id: item for item in self.life.queued[-8:]}
+            await self.life.services[index].deliver(list(stale.values()))
+            await self.life.all_held()
+
+        self.run(handed())
+
+    @rule()
+    def poll(self):
+        async def pulled() -> None:
+            await self.life.shard.own_all()
+            await self.life.shard.step()
+            await asyncio.sleep(0.005)
+
+        self.run(pulled())
+
+    @rule(index=st.integers(0, 1), kind=st.sampled_from(sorted(OUTCOMES)))
+    def answer(self, index, kind):
+        async def answered() -> None:
+            await self.life.all_held()
+            self.life.providers[index].answer(kind)
+            await recorded(self.life.services[index])
+
+        self.run(answered())
+
+    @rule(index=st.integers(0, 1), taken=st.booleans())
+    def crash(self, index, taken):
+        self.run(self.life.crash(index, taken))
+
+    @rule(is_sure=st.booleans())
+    def come_back(self, is_sure):
+        """Workers that were thought dead answer after all; what was taken is long decided."""
+
+        async def late() -> None:
+            for provider, taken in self.life.crashed:
+                provider.ledger = []
+                known = "accepted" if taken else "transient"
+                provider.answer(known if is_sure else "lost-unknown")
+            await asyncio.sleep(0.05)
+
+        self.run(late())
+
+    @rule(seconds=st.sampled_from([1, 11, LEASE_S / 2, LEASE_S + 1]))
+    def time_passes(self, seconds):
+        self.clock.advance(timedelta(seconds=seconds))
+
+    @rule(items=st.lists(copies, min_size=1, max_size=3))
+    def renew(self, items):
+        sending = [i for i in items if i.status is Status.SENDING]
+        until = self.clock.now() + timedelta(seconds=LEASE_S)
+        self.run(self.life.wiring.results.renew(sending, until))
+
+    @rule(item=copies)
+    def cancel(self, item):
+        service = self.life.api.communications
+        after = self.run(service.cancel(self.client_id, [item.result_id], metadata={"by": "api"}))
+        if after[item.result_id].status is Status.CANCELLED:
+            self.life.cancelled.add(item.result_id)
+
+    @rule(
+        item=copies,
+        change=st.sampled_from([{"send_at": None}, {"expires_at": None}, {"priority": 0}, {}]),
+        later_s=st.sampled_from([None, 20, 500]),
+    )
+    def reschedule(self, item, change, later_s):
+        if later_s is not None:
+            change = change | {"send_at": self.clock.now() + timedelta(seconds=later_s)}
+        service = self.life.api.communications
+        self.run(service.reschedule(self.client_id, [item.result_id], change=change))
+
+    @rule(item=copies)
+    def open(self, item):
+        seen = Engagement(result_id=item.result_id, name=EventName.OPENED, at=self.clock.now())
+        self.run(self.life.tracking.record([seen]))
+
+    @rule(item=consumes(copies))
+    def forget(self, item):
+        """A copy is dropped from memory."""
+
+    @invariant()
+    def the_log_keeps_the_rules(self):
+        if hasattr(self, "life"):
+            found = self.run(self.life.wiring.verification_service().discrepancies())
+            assert [v for v in found if v.rule != "V13"] == []
+            assert max(self.life.begun.values(), default=1) == 1
+
+    def teardown(self):
+        if not hasattr(self, "life"):
+            return
+        try:
+            self.run(self.life.settle())
+            with tempfile.TemporaryDirectory() as folder:
+                verification = self.run(self.life.books(Path(folder)))
+            assert verification.violations == ()
+            ids = list(self.life.cancelled)
+            stored = self.run(self.life.wiring.results.items_across_clients(ids))
+            assert all(item.status is Status.CANCELLED for item in stored.values())
+        finally:
+            self.run(end_all())
+
+
+async def end_all() -> None:
+    """Forget the workers that wait for an answer for ever."""
+    mine = asyncio.current_task()
+    for task in asyncio.all_tasks():
+        if task is not mine and "DeliveryBatch" in repr(task):
+            task.cancel()
+    await asyncio.sleep(0)
+
+
+@pytest.fixture
+def machine(rules_mongod: Embedded) -> Iterator[type[Machine]]:
+    """The machine with a loop of its own, which no test's loop may run beside."""
+    loop = asyncio.new_event_loop()
+    admin = Database(rules_mongod.mongo_uri("admin"), component="test-admin")
+    Machine.rig, Machine.loop = Rig(embedded=rules_mongod, admin=admin), loop
+    Machine.clock = HeldClock()
+    yield Machine
+    for wiring in Machine.rig.processes:
+        loop.run_until_complete(wiring.close())
+    loop.run_until_complete(admin.close())
+    loop.close()
+
+
+def test_no_order_of_doings_breaks_a_rule(machine, rules_admin):
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+            # Without shrinking's hundreds of reruns a failure says soon enough what it is.
+            phases=(Phase.explicit, Phase.reuse, Phase.generate),
+        ),
+    )
