@@ -43,7 +43,7 @@ from tests.integration.conftest import Embedded
 from tests.integration.http.services import HeldClock
 from tests.integration.rules.conftest import empty
 from tests.integration.rules.little_shard import LittleShard
-from tests.integration.rules.rig import Rig, accept, recorded
+from tests.integration.rules.rig import Rig, accept, let_go_of_cut_connections, recorded
 from tests.integration.verification_world import request_of
 from tests.waiting import eventually
 
@@ -344,7 +344,13 @@ def machine(rules_mongod: Embedded) -> Iterator[type[Machine]]:
     for wiring in Machine.rig.processes:
         loop.run_until_complete(wiring.close())
     loop.run_until_complete(admin.close())
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    if left:
+        loop.run_until_complete(asyncio.wait(left))
     loop.close()
+    let_go_of_cut_connections()
 
 
 def test_no_order_of_doings_breaks_a_rule(machine, rules_admin):

@@ -5,7 +5,9 @@ what stands between such processes in place of Ray, and how to break them.
 """
 
 import asyncio
+import gc
 import json
+import warnings
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -46,6 +48,18 @@ FAST_RETRY: Final = {"attempts_max": 8, "backoff_base_s": 0.05, "backoff_cap_s":
 SHARD: Final = "shard-0"
 SHARD_LEASE_S: Final = 60.0
 """No process that holds a partition is stalled here for so long, unless a test wants it."""
+
+
+def let_go_of_cut_connections() -> None:
+    """Collect what PyMongo leaves of operations that were cancelled here.
+
+    Cancelled while its connection is being made, an operation leaves the open socket to the garbage
+    collector (PyMongo 4.20: some 16 of 1,200 cancelled pings, none of 1,200 that ended). Collected
+    now the remark belongs to nobody; collected later it fails whichever test runs then, or the run.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @dataclass(kw_only=True)
@@ -108,6 +122,7 @@ class Rig:
             await service.close()
         for wiring in self.processes:
             await wiring.close()
+        let_go_of_cut_connections()
 
     @asynccontextmanager
     async def failing(
