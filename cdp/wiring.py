@@ -306,7 +306,6 @@ class Wiring:
         return DeliveryService(
             communications=self.communications,
             contents=Communications(self.database),
-            results=self.results,
             provider=self.email_provider(),
             breaker=Breaker(),
             limits=DeliveryLimits(lease_s=self.settings.attempt_lease_s),

@@ -14,7 +14,7 @@ from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
-from cdp.domain.delivery_result import WorkItem
+from cdp.domain.delivery_result import LANE_HIGH, WorkItem
 from cdp.ports.handoff import Report, Resolution, Verdict, WorkerLost
 from cdp.services.partition_service import PartitionOwners
 
@@ -28,7 +28,8 @@ DELIVER_TIMEOUT_S: Final = 12.0
 """A worker answers after two seconds with what it knows; one that does not is gone or paused."""
 ROSTER_FRESH_S: Final = 1.0
 PENDING_CALLS_MAX: Final = 1_000
-HINT_PAUSE_S: Final = 0.02
+HINT_PAUSE_S: Final = 0.06
+"""Bulk gathers this long for one call; urgent items never wait."""
 HINT_MAX: Final = 1_000
 HINTS_WAITING_MAX: Final = 20_000
 
@@ -164,24 +165,33 @@ class ShardHints:
     def __init__(self, owners: PartitionOwners) -> None:
         self._owners = owners
         self._waiting: list[WorkItem] = []
+        self._urgent = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def tell(self, items: Iterable[WorkItem]) -> None:
         """Note the items for their shards."""
-        self._waiting.extend(items)
+        fresh = list(items)
+        self._waiting.extend(fresh)
         del self._waiting[HINTS_WAITING_MAX:]
+        if any(item.lane == LANE_HIGH for item in fresh):
+            self._urgent.set()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._flush())
 
     async def _flush(self) -> None:
         while self._waiting:
             items, self._waiting = self._waiting, []
-            owners = await self._owners.owners()
-            shares: dict[str, list[WorkItem]] = {}
-            for item in items:
-                if (owner := owners.get(item.partition)) is not None:
-                    shares.setdefault(owner, []).append(item)
-            for shard, share in shares.items():
-                for start in range(0, len(share), HINT_MAX):
-                    tell(shard, "enqueue", share[start : start + HINT_MAX])
-            await asyncio.sleep(HINT_PAUSE_S)
+            self._urgent.clear()
+            await self._send(items)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._urgent.wait(), HINT_PAUSE_S)
+
+    async def _send(self, items: Sequence[WorkItem]) -> None:
+        owners = await self._owners.owners()
+        shares: dict[str, list[WorkItem]] = {}
+        for item in items:
+            if (owner := owners.get(item.partition)) is not None:
+                shares.setdefault(owner, []).append(item)
+        for shard, share in shares.items():
+            for start in range(0, len(share), HINT_MAX):
+                tell(shard, "enqueue", share[start : start + HINT_MAX])

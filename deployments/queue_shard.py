@@ -31,9 +31,8 @@ PREPARING_MAX: Final = 2
 DELIVERING_MAX: Final = 8
 PARK_S: Final = 2.0
 FAULT_PARK_S: Final = 30.0
-LINGER_S: Final = {LANE_HIGH: 0.0}
-LINGER_DEFAULT_S: Final = 0.04
-"""Bulk waits this long for company: a larger batch costs less for each."""
+LINGER_S: Final = 0.12
+"""Bulk that comes in a stream waits this long for company: a larger batch costs less for each."""
 
 
 class QueueShard:
@@ -52,6 +51,7 @@ class QueueShard:
         self._work = {lane: asyncio.Event() for lane in LANES}
         self._places = {lane: asyncio.Semaphore(DELIVERING_MAX) for lane in LANES}
         self._paces = {lane: Pace(batch_max=wiring.settings.batch_max) for lane in LANES}
+        self._taken_at = dict.fromkeys(LANES, float("-inf"))
         self._short = asyncio.Event()
         self._open: Counter[ClientId] = Counter()
         self._due = 0
@@ -150,8 +150,8 @@ class QueueShard:
         await self._places[lane].acquire()
         kept = False
         try:
-            if self._state.waiting(lane) < pace.batch:
-                await asyncio.sleep(LINGER_S.get(lane, LINGER_DEFAULT_S))
+            if lane != LANE_HIGH and self._state.waiting(lane) < pace.batch:
+                await self._linger(lane)
             items = self._state.take(lane, pace.batch)
             if not items:
                 self._work[lane].clear()
@@ -166,6 +166,14 @@ class QueueShard:
         if self._state.is_short():
             self._short.set()
         return 0.0
+
+    async def _linger(self, lane: str) -> None:
+        """Wait for company if some came a moment ago; what comes alone goes at once."""
+        now = self._clock.monotonic()
+        is_stream = now - self._taken_at[lane] < 2 * LINGER_S
+        if is_stream:
+            await asyncio.sleep(LINGER_S)
+        self._taken_at[lane] = self._clock.monotonic()
 
     async def _prepare(
         self, items: Sequence[WorkItem], epochs: dict[Partition, int]

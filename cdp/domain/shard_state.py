@@ -59,7 +59,9 @@ class _Source:
 
     emptied_to: datetime | None = None
     maybe_more: bool = False
-    """There may be more in MongoDB than is known here."""
+    """There may be more in MongoDB than is known here: a pull is worth making."""
+    is_behind: bool = False
+    """There certainly was more than found room: hints wait for their turn in MongoDB."""
 
 
 @dataclass(slots=True)
@@ -111,7 +113,7 @@ class ShardState:
             item
             for item in items
             if (source := self._sources.get(((item.lane, item.priority), item.client_id))) is None
-            or not source.maybe_more
+            or not source.is_behind
         )
 
     def offer(self, items: Iterable[WorkItem]) -> int:
@@ -127,7 +129,7 @@ class ShardState:
             source = self._sources.setdefault((level, item.client_id), _Source())
             full = len(buffer) >= self.limits.level_max
             if full or buffer.waiting_of(item.client_id) >= self.limits.client_max:
-                source.maybe_more = True
+                source.maybe_more = source.is_behind = True
                 continue
             self._known[item.result_id] = item.client_id
             self._known_of[item.client_id] += 1
@@ -226,10 +228,10 @@ class ShardState:
     def pulled(self, pull: Pull, items: Sequence[WorkItem], until: datetime) -> int:
         """Take in what a pull brought. How many were new."""
         source = self._sources.setdefault((pull.level, pull.client_id), _Source())
-        source.maybe_more = False
+        source.maybe_more = source.is_behind = False
         taken = self.offer(items)
         if len(items) >= pull.limit:
-            source.maybe_more = True
+            source.maybe_more = source.is_behind = True
         elif not source.maybe_more:
             source.emptied_to = until - MARGIN
         return taken

@@ -37,6 +37,12 @@ log = logging.getLogger(__name__)
 _ROUNDS_MAX: Final = 8
 _LATE_MAX: Final = 1_000
 _LATE_TRIES: Final = 60
+PASSING: Final = frozenset(
+    {EventName.CONTENT_RESOLVED, EventName.QUEUED, EventName.DELIVERY_ATTEMPTED}
+)
+"""Events after which the next soon follows, by whoever appended this one. Their results stay behind
+the log until then: an update that moves a result in the work index is the dearest of all writes.
+Until then whoever meets the result takes it for due, loses the number, and reads the log."""
 _LEGAL_IN: Final[Mapping[EventName, frozenset[Status]]] = {
     name: frozenset(STATUS_AFTER[before] for before in befores)
     for name, befores in LEGAL_AFTER.items()
@@ -95,13 +101,12 @@ class CommunicationService:
         return Ticket(mark=f"{self._writer}#{self._tickets}", at=self._clock.now())
 
     async def advance(
-        self, moves: Sequence[Move], *, project: bool = True, ticket: Ticket | None = None
+        self, moves: Sequence[Move], *, ticket: Ticket | None = None
     ) -> list[WorkItem | None]:
-        """Append each item's next event.
+        """Append each item's next event, and show it in the result unless it is of `PASSING`.
 
         Args:
             moves: at most one for an item.
-            project: False leaves the results behind the log until the item's next event.
             ticket: of an earlier try of the same moves, whose events may be there.
 
         Returns:
@@ -123,9 +128,24 @@ class CommunicationService:
         ]
         for move, ours in zip(moves, won, strict=True):
             self._telemetry.count("cdp_events" if ours else "cdp_overtaken", event=move.name.value)
-        if project:
-            await self._project([Projection(item=item, at=ticket.at) for item in after if item])
+        shown = [
+            Projection(item=item, at=ticket.at)
+            for move, item in zip(moves, after, strict=True)
+            if item is not None and move.name not in PASSING
+        ]
+        if shown:
+            await self._project(shown)
         return after
+
+    async def show_sending(self, items: Sequence[WorkItem], *, until: datetime) -> None:
+        """Show attempts that last in their results, owned until `until`.
+
+        Raises:
+            OutcomeUnknown: MongoDB could not be asked.
+        """
+        now = self._clock.now()
+        shown = [Projection(item=replace(item, due_at=until), at=now) for item in items]
+        await self._results.project(shown, again=True)
 
     async def _project(self, projections: Sequence[Projection]) -> None:
         try:
@@ -188,7 +208,7 @@ class CommunicationService:
             )
             for item, communication in contents
         ]
-        return await self.advance(moves, project=False)
+        return await self.advance(moves)
 
     async def cancel(
         self, client_id: ClientId, result_ids: Sequence[ResultId], *, metadata: Mapping[str, Any]

@@ -32,9 +32,7 @@ from cdp.services.communication_service import CommunicationService
 from cdp.services.delivery_batch import DeliveryBatch, Desk
 from cdp.services.queueing_service import is_suspect
 from cdp.storage.communications import Communications
-from cdp.storage.delivery_results import DeliveryResults
 
-ALONE_WAIT_S: Final = 5.0
 PROVIDER_TROUBLE: Final = frozenset({FailureClass.THROTTLED, FailureClass.CONFIG})
 UNREACHED: Final = frozenset({"connect_failed", "connect_timeout", "connection_lost", "timeout"})
 
@@ -47,6 +45,8 @@ class DeliveryLimits:
     """How long an attempt is owned by its worker, and renewed while it is under way."""
     answer_s: float = 2.0
     """After this the caller is told what is known; the rest goes on and is recorded."""
+    alone_wait_s: float = 5.0
+    """How long a suspect waits until nothing else is under way; then it is declined."""
     in_flight_max: int = 1_000
     """Messages that may be claimed and unanswered in this worker; more are declined."""
 
@@ -59,7 +59,6 @@ class DeliveryService:
         *,
         communications: CommunicationService,
         contents: Communications,
-        results: DeliveryResults,
         provider: Provider,
         breaker: Breaker,
         limits: DeliveryLimits,
@@ -75,11 +74,11 @@ class DeliveryService:
         self._domain = message_id_domain
         self._return_path = return_path
         self._answer_s = limits.answer_s
+        self._alone_wait_s = limits.alone_wait_s
         self._in_flight_max = limits.in_flight_max
         self._desk = Desk(
             communications=communications,
             contents=contents,
-            results=results,
             provider=provider,
             clock=clock,
             worker=worker,
@@ -109,9 +108,13 @@ class DeliveryService:
         """
         begun = self._clock.monotonic()
         reports = await self._deliver_together([i for i in items if not is_suspect(i)])
+        is_open = True
         for suspect in (item for item in items if is_suspect(item)):
-            if self._clock.monotonic() - begun < self._answer_s:
-                reports += await self._deliver_alone(suspect)
+            # Where one waited in vain for the others to end, the next would, too.
+            if is_open and self._clock.monotonic() - begun < self._answer_s:
+                alone = await self._deliver_alone(suspect)
+                is_open = all(report.verdict is not Verdict.DECLINED for report in alone)
+                reports += alone
             else:
                 reports.append(Report(item=suspect, verdict=Verdict.DECLINED))
         return reports
@@ -130,7 +133,7 @@ class DeliveryService:
         """A worker vanished with this one before: nothing else is under way beside it (D10)."""
         async with self._alone:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._idle.wait(), ALONE_WAIT_S)
+                await asyncio.wait_for(self._idle.wait(), self._alone_wait_s)
             is_free = not self._batches and not self._is_ending
             if not is_free or not self._breaker.allows(1, now=self._clock.monotonic()):
                 return [Report(item=suspect, verdict=Verdict.DECLINED)]

@@ -57,30 +57,27 @@ class DeliveryResults:
         """Make the results exist; those that are there already stay as they are."""
         await insert_new(self._collection, [_document(result) for result in results])
 
-    async def project(self, projections: Sequence[Projection]) -> None:
+    async def project(self, projections: Sequence[Projection], *, again: bool = False) -> None:
         """Bring results up to date, never back: an older number changes nothing.
 
         One update for each group of equal outcomes; in a batch there are few.
+
+        Args:
+            projections: the results as they are now.
+            again: write also over the same number, whose lease has been renewed.
         """
+        older = "$lte" if again else "$lt"
         groups: dict[tuple[Any, ...], tuple[Document, list[bytes]]] = {}
         for projection in projections:
             change = _change(projection)
             key = tuple(change["$set"].items())
             groups.setdefault(key, (change, []))[1].append(projection.item.result_id)
         updates = [
-            UpdateMany({"_id": {"$in": ids}, "seq": {"$lt": change["$set"]["seq"]}}, change)
+            UpdateMany({"_id": {"$in": ids}, "seq": {older: change["$set"]["seq"]}}, change)
             for change, ids in groups.values()
         ]
         if updates:
             await self._collection.bulk_write(updates, ordered=False)
-
-    async def renew(self, items: Sequence[WorkItem], until: datetime) -> None:
-        """Move the lease's end of attempts that are still under way."""
-        for seq in {item.seq for item in items}:
-            ids = [item.result_id for item in items if item.seq == seq]
-            # Lower too: the claim's own projection may be late.
-            query = {"_id": {"$in": ids}, "seq": {"$lte": seq}, "due_at": {"$exists": True}}
-            await self._collection.update_many(query, {"$set": {"due_at": until}})
 
     async def due_across_clients(
         self,

@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from cdp.domain.delivery_result import LANE_DEFAULT, LANE_HIGH, LANES, WorkItem
+from cdp.domain.delivery_result import LANE_HIGH, LANES, WorkItem
 from cdp.domain.ids import Partition
 from cdp.domain.shard_state import LEVELS
 from cdp.errors import OutcomeUnknown
@@ -29,7 +29,7 @@ RESCAN_S: Final = 30.0
 PARK_S: Final = 2.0
 FAULT_PARK_S: Final = 30.0
 PREPARING_MAX: Final = 2
-LINGER_S: Final = {LANE_HIGH: 0.0, LANE_DEFAULT: 0.04}
+LINGER_S: Final = 0.12
 DELIVERING_MAX: Final = 3
 
 
@@ -167,8 +167,8 @@ class Shard(Shell):
         epochs = self._holder.epochs()
         if not epochs:
             return 0.5
-        if self.state.waiting(lane) < BATCH_MAX:
-            await asyncio.sleep(LINGER_S[lane])
+        if lane != LANE_HIGH and self.state.waiting(lane) < BATCH_MAX:
+            await asyncio.sleep(LINGER_S)
             await self.process.gate()
         items = self.state.take(lane, BATCH_MAX)
         if not items:

@@ -43,7 +43,7 @@ from tests.integration.conftest import Embedded
 from tests.integration.http.services import HeldClock
 from tests.integration.rules.conftest import empty
 from tests.integration.rules.little_shard import LittleShard
-from tests.integration.rules.rig import Rig, accept, let_go_of_cut_connections, recorded
+from tests.integration.rules.rig import Rig, accept, recorded
 from tests.integration.verification_world import request_of
 from tests.waiting import eventually
 
@@ -87,7 +87,12 @@ class Life:
         wiring = self.process(name)
         # The breaker has its own test; here it would only make most doings do nothing.
         service = self.rig.worker(
-            wiring, provider, breaker=Breaker(threshold=10**9), lease_s=LEASE_S, answer_s=0.02
+            wiring,
+            provider,
+            breaker=Breaker(threshold=10**9),
+            lease_s=LEASE_S,
+            answer_s=0.02,
+            alone_wait_s=0.05,
         )
         self.providers.append(provider)
         self.services.append(service)
@@ -273,7 +278,7 @@ class Machine(RuleBasedStateMachine):
     def renew(self, items):
         sending = [i for i in items if i.status is Status.SENDING]
         until = self.clock.now() + timedelta(seconds=LEASE_S)
-        self.run(self.life.wiring.results.renew(sending, until))
+        self.run(self.life.wiring.communications.show_sending(sending, until=until))
 
     @rule(item=copies)
     def cancel(self, item):
@@ -350,7 +355,6 @@ def machine(rules_mongod: Embedded) -> Iterator[type[Machine]]:
     if left:
         loop.run_until_complete(asyncio.wait(left))
     loop.close()
-    let_go_of_cut_connections()
 
 
 def test_no_order_of_doings_breaks_a_rule(machine, rules_admin):

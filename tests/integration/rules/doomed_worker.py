@@ -48,7 +48,6 @@ def service_of(settings: dict[str, Any], port: int, poison: str, lease_s: float)
     return DeliveryService(
         communications=wiring.communications,
         contents=Communications(wiring.database),
-        results=wiring.results,
         provider=Deadly(SmtpProvider(account), poison),
         breaker=Breaker(),
         limits=DeliveryLimits(lease_s=lease_s, answer_s=10.0),

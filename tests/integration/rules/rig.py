@@ -5,9 +5,7 @@ what stands between such processes in place of Ray, and how to break them.
 """
 
 import asyncio
-import gc
 import json
-import warnings
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -50,18 +48,6 @@ SHARD_LEASE_S: Final = 60.0
 """No process that holds a partition is stalled here for so long, unless a test wants it."""
 
 
-def let_go_of_cut_connections() -> None:
-    """Collect what PyMongo leaves of operations that were cancelled here.
-
-    Cancelled while its connection is being made, an operation leaves the open socket to the garbage
-    collector (PyMongo 4.20: some 16 of 1,200 cancelled pings, none of 1,200 that ended). Collected
-    now the remark belongs to nobody; collected later it fails whichever test runs then, or the run.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
-
-
 @dataclass(kw_only=True)
 class Rig:
     """One MongoDB, and the processes that were started on it."""
@@ -97,7 +83,6 @@ class Rig:
         service = DeliveryService(
             communications=wiring.communications,
             contents=Communications(wiring.database),
-            results=wiring.results,
             provider=provider,
             breaker=breaker or Breaker(),
             limits=DeliveryLimits(**({"lease_s": 5.0, "answer_s": 2.0} | limits)),
@@ -122,7 +107,6 @@ class Rig:
             await service.close()
         for wiring in self.processes:
             await wiring.close()
-        let_go_of_cut_connections()
 
     @asynccontextmanager
     async def failing(

@@ -83,7 +83,7 @@ async def test_d1_every_write_of_the_whole_way_waits_for_a_majority_and_its_jour
     await shard.settle([*items, changed, cancelled])
     opened = Engagement(result_id=items[0].result_id, name=E.OPENED, at=wiring.clock.now())
     await tracking.record([opened])
-    await wiring.results.renew(items, soon)
+    await wiring.communications.show_sending(items, until=soon)
 
     assert concerns.weaker == []
     assert {*CHECKED, "communications", "partition_leases", "clients"} <= set(concerns.seen)

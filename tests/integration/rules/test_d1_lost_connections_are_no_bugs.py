@@ -59,7 +59,8 @@ async def keyed_insert(api, items):
 
 
 async def update_many(api, items):
-    await api.results.renew(items, items[0].due_at)
+    ids = [item.result_id for item in items]
+    await api.results.mark_engaged("opened_at", items[0].due_at, ids)
 
 
 async def update_one(api, items):

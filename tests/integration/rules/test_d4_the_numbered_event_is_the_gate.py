@@ -1,12 +1,13 @@
 """Of all who want the next word on a message one wins, and the log says who (D4)."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
 
 from cdp.domain.event import EventName, Status
-from cdp.services.communication_service import CommunicationService, Move
+from cdp.services.communication_service import PASSING, CommunicationService, Move
 from cdp.storage.communications import Communications
 from cdp.storage.delivery_results import DeliveryResults
 from cdp.testing.smtp_server import Phase, reply
@@ -59,7 +60,7 @@ class Died(Exception):
 class DiesBeforeItProjects(DeliveryResults):
     """The process ends after its event is in the log, and before the result says so."""
 
-    async def project(self, projections):
+    async def project(self, projections, *, again=False):
         raise Died
 
 
@@ -95,7 +96,8 @@ async def test_d4_a_result_that_fell_behind_is_repaired_by_the_next_who_meets_it
     item = await lived(rig, wiring, item, before)
     now = wiring.clock.now()
     move = Move(item=item, name=name, metadata={**metadata, "due_at": now})
-    with pytest.raises(Died):
+    # After an event that soon passes nothing would have been projected anyway.
+    with contextlib.nullcontext() if name in PASSING else pytest.raises(Died):
         await dying(wiring).advance([move])
     last = (await names_of(wiring, item))[-1]
     assert last is name
