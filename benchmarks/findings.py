@@ -51,7 +51,10 @@ def print_findings(findings: Sequence[Finding], *, title: str) -> None:
     console = Console()
     (console if console.is_terminal else Console(width=_WIDTH)).print(table)
     missed = [each.benchmark for each in findings if not each.floor_met]
-    print(f"MISSED floors: {', '.join(missed)}" if missed else "Every floor holds.")
+    if missed:
+        print(f"MISSED floors: {', '.join(missed)}")
+    elif findings:
+        print("Every floor holds.")
 
 
 class Elsewhere:

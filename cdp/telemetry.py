@@ -6,7 +6,7 @@ them up; an incarnation that died keeps what it had counted, so that no counter 
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import (
@@ -64,21 +64,28 @@ class Telemetry:
             n: Histogram(n, d, ls, registry=registry, buckets=SECONDS)
             for n, (d, ls) in HISTOGRAMS.items()
         }
+        # To look a labelled metric up takes ten times as long as to add to it; there are few.
+        self._labelled: dict[tuple[Any, ...], Any] = {}
+
+    def _of(self, metrics: Mapping[str, Any], name: str, labels: Mapping[str, str]) -> Any:
+        key = (name, *labels.items())
+        metric = self._labelled.get(key)
+        if metric is None:
+            metric = metrics[name].labels(**labels) if labels else metrics[name]
+            self._labelled[key] = metric
+        return metric
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
         """Add to a counter."""
-        counter = self._counters[name]
-        (counter.labels(**labels) if labels else counter).inc(amount)
+        self._of(self._counters, name, labels).inc(amount)
 
     def set(self, name: str, value: float, **labels: str) -> None:
         """Set a gauge."""
-        gauge = self._gauges[name]
-        (gauge.labels(**labels) if labels else gauge).set(value)
+        self._of(self._gauges, name, labels).set(value)
 
     def observe(self, name: str, seconds: float, **labels: str) -> None:
         """Note a duration."""
-        histogram = self._histograms[name]
-        (histogram.labels(**labels) if labels else histogram).observe(seconds)
+        self._of(self._histograms, name, labels).observe(seconds)
 
     def snapshot(self) -> list[Sample]:
         """All values so far, small enough to travel with a heartbeat."""

@@ -1,7 +1,7 @@
 """What is known of one recipient's delivery, and the part of it that travels between actors."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 from typing import Any, Final
@@ -74,9 +74,16 @@ class WorkItem:
 
     def folded(self, fold: Fold) -> "WorkItem":
         """The item as its log says it is."""
-        priority = self.priority if fold.priority is None else Priority(fold.priority)
-        return replace(
-            self,
+        priority = self.priority if fold.priority is None else _PRIORITIES[fold.priority]
+        # Spelt out: `dataclasses.replace` takes twice as long, and this runs four times a message.
+        return WorkItem(
+            result_id=self.result_id,
+            request_id=self.request_id,
+            client_id=self.client_id,
+            channel=self.channel,
+            partition=self.partition,
+            lane=lane_of(priority),
+            priority=priority,
             status=fold.status,
             seq=fold.seq,
             attempt=fold.attempt,
@@ -85,8 +92,6 @@ class WorkItem:
             due_at=fold.due_at or self.due_at,
             send_at=fold.send_at,
             expires_at=fold.expires_at,
-            priority=priority,
-            lane=lane_of(priority),
             reason=fold.reason,
         )
 
@@ -97,7 +102,7 @@ class WorkItem:
             attempt=self.attempt,
             lost=self.lost,
             has_content=self.has_content,
-            priority=int(self.priority),
+            priority=self.priority,
             send_at=self.send_at,
             expires_at=self.expires_at,
         )

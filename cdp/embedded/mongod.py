@@ -108,7 +108,6 @@ def command(binary: MongodBinary, state: StateFolder, options: MongodOptions) ->
         *("--keyFile", str(state.mongo_keyfile)),
         *("--networkMessageCompressors", "disabled"),
         *("--wiredTigerCacheSizeGB", str(options.cache_gb)),
-        *("--wiredTigerCollectionBlockCompressor", "zstd"),
         *("--logpath", str(state.log_file("mongod")), "--logappend", "--quiet"),
         *("--slowms", "1000"),
         *(word for parameter in parameters for word in ("--setParameter", parameter)),

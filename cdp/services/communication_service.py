@@ -27,6 +27,7 @@ from cdp.domain.event import (
 from cdp.domain.ids import ClientId, ResultId, event_id
 from cdp.errors import OutcomeUnknown
 from cdp.ports.clock import Clock
+from cdp.services.delivery_metrics import count_events, observe_delivery
 from cdp.storage.communication_logs import CommunicationLogs
 from cdp.storage.communications import Communications
 from cdp.storage.delivery_results import DeliveryResults, Projection
@@ -43,6 +44,9 @@ PASSING: Final = frozenset(
 """Events after which the next soon follows, by whoever appended this one. Their results stay behind
 the log until then: an update that moves a result in the work index is the dearest of all writes.
 Until then whoever meets the result takes it for due, loses the number, and reads the log."""
+_ATTEMPT: Final = frozenset(
+    {EventName.DELIVERY_ATTEMPTED, EventName.DELIVERY_SUCCEEDED, EventName.DELIVERY_FAILED}
+)
 _LEGAL_IN: Final[Mapping[EventName, frozenset[Status]]] = {
     name: frozenset(STATUS_AFTER[before] for before in befores)
     for name, befores in LEGAL_AFTER.items()
@@ -126,8 +130,10 @@ class CommunicationService:
             move.item.after(move.name, ticket.at, move.metadata) if ours else None
             for move, ours in zip(moves, won, strict=True)
         ]
-        for move, ours in zip(moves, won, strict=True):
-            self._telemetry.count("cdp_events" if ours else "cdp_overtaken", event=move.name.value)
+        names = [move.name for move in moves]
+        count_events(self._telemetry, names, after)
+        if not _ATTEMPT.isdisjoint(names):
+            observe_delivery(self._telemetry, names, after, ticket.at)
         shown = [
             Projection(item=item, at=ticket.at)
             for move, item in zip(moves, after, strict=True)

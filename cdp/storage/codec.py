@@ -4,7 +4,7 @@ What is absent is left out: a document holds no nulls, and partial indexes go by
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from cdp.domain.communication import Communication
 from cdp.domain.communication_request import (
@@ -23,7 +23,14 @@ Pair = tuple[str, str]
 
 def present(**fields: Any) -> Document:
     """The fields that have something in them."""
-    return {name: value for name, value in fields.items() if value not in (None, {}, ())}
+    return {
+        name: value
+        for name, value in fields.items()
+        if value or (value is not None and value not in _NOTHING)
+    }
+
+
+_NOTHING: Final[tuple[Any, ...]] = ({}, ())
 
 
 def request_document(request: CommunicationRequest) -> Document:

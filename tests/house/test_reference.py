@@ -91,6 +91,14 @@ def test_every_metric_that_is_counted_is_declared_and_documented():
     assert [name for name in declared if f"| `{name}" not in page] == []
 
 
+def test_no_metric_is_declared_that_nobody_counts():
+    declared = {**telemetry.COUNTERS, **telemetry.GAUGES, **telemetry.HISTOGRAMS}
+    paths = [p for p in files_in("cdp", "deployments", suffix=".py") if p.name != "telemetry.py"]
+    code = "".join(read(path) for path in paths)
+
+    assert [name for name in declared if f'"{name}"' not in code] == []
+
+
 A_LIMIT = re.compile(r"^\| .*? \| ([\d,]+)\b([^|]*)\|.*`(\w+)` in `(cdp/[\w/]+\.py)` \|$", re.M)
 UNITS = {"MiB": 1024 * 1024}
 
