@@ -6,7 +6,7 @@ array only the outermost commas are looked for; of NDJSON the line ends.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Final
 
 from cdp.errors import FieldError, Invalid, PayloadTooLarge
@@ -17,7 +17,23 @@ ITEMS_MAX: Final = 10_000
 PAUSE_TOKENS: Final = 20_000
 """After so many the event loop gets a turn."""
 
-# Possessive, so that no input makes it try twice. An unfinished string is a lone quote.
+LEVELS: Final = 8
+"""How deep an item may nest to be found by one match; those that nest deeper are walked through."""
+STRETCH_BYTES_MAX: Final = SINGLE_BYTES_MAX
+"""How much is looked at without giving the event loop a turn."""
+
+
+def _item_pattern() -> re.Pattern[bytes]:
+    """All that stands before an item's comma. The kinds of the brackets are the parser's matter."""
+    string = rb'"(?:[^"\\]++|\\.)*+"'
+    inside = rb'(?:[^"\[\]{}]++|%b)*+' % string
+    for _ in range(LEVELS - 1):
+        inside = rb'(?:[^"\[\]{}]++|%b|[\[{]%b[\]}])*+' % (string, inside)
+    return re.compile(rb'(?:[^",\[\]{}]++|%b|[\[{]%b[\]}])*+' % (string, inside), re.DOTALL)
+
+
+# Possessive, so that no input makes them try twice. An unfinished string is a lone quote.
+_ITEM: Final = _item_pattern()
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["\[\]{},]', re.DOTALL)
 _OPENING: Final = (b"[", b"{")
 _CLOSING: Final = (b"]", b"}")
@@ -44,41 +60,45 @@ async def array_items(raw: bytes) -> AsyncIterator[bytes]:
     start = len(raw) - len(raw.lstrip(_BLANK))
     if raw[start : start + 1] != b"[":
         _refuse_other(raw[start:])
-    begin, end = start + 1, -1
-    for at in _separators(raw, start):
-        if at is None:
+    begin = at = start + 1
+    seen = 0
+    while True:
+        at = _ITEM.match(raw, begin, begin + STRETCH_BYTES_MAX).end()  # type: ignore[union-attr]
+        if raw[at : at + 1] not in (b",", b"]"):
+            at = await _end_of_item(raw, begin)
+        if raw[at : at + 1] != b",":
+            break
+        yield raw[begin:at]
+        begin = at + 1
+        if begin - seen > STRETCH_BYTES_MAX:
+            seen = begin
             await asyncio.sleep(0)
-        elif raw[at : at + 1] == b",":
-            yield raw[begin:at]
-            begin = at + 1
-        else:
-            end = at
-    if end < 0 or raw[end : end + 1] != b"]" or raw[end + 1 :].strip(_BLANK):
+    if raw[at : at + 1] != b"]" or raw[at + 1 :].strip(_BLANK):
         raise Malformed("The body is not one JSON array.")
-    last = raw[begin:end]
+    last = raw[begin:at]
     if begin == start + 1 and not last.strip(_BLANK):
         raise Invalid.at("", "empty", "The batch has no items.")
     yield last
 
 
-def _separators(raw: bytes, start: int) -> Iterator[int | None]:
-    """Where the outermost commas and the closing bracket are; None says that time has passed."""
-    depth = 0
-    for number, match in enumerate(_TOKEN.finditer(raw, start), start=1):
+async def _end_of_item(raw: bytes, begin: int) -> int:
+    """Where the item that begins here ends, bracket by bracket; the body's end if nowhere."""
+    depth = 1
+    for number, match in enumerate(_TOKEN.finditer(raw, begin), start=1):
         if number % PAUSE_TOKENS == 0:
-            yield None
+            await asyncio.sleep(0)
         token = match[0]
         if token in _OPENING:
             depth += 1
         elif token in _CLOSING:
             depth -= 1
             if depth == 0:
-                yield match.start()
-                return
+                return match.start()
         elif token == b"," and depth == 1:
-            yield match.start()
+            return match.start()
         elif token == b'"':
             raise Malformed("A string in the body does not end.")
+    return len(raw)
 
 
 def _refuse_other(raw: bytes) -> None:

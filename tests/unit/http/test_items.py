@@ -3,11 +3,13 @@
 import json
 from collections.abc import AsyncIterator
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cdp.http.body import SINGLE_BYTES_MAX
-from cdp.http.items import array_items, line_items
+from cdp.http.items import LEVELS, STRETCH_BYTES_MAX, array_items, line_items
+from cdp.http.problems import Malformed
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -33,6 +35,30 @@ async def test_an_array_is_cut_into_the_elements_that_json_sees(items, indent, a
     cut = [item async for item in array_items(raw)]
 
     assert [json.loads(item) for item in cut] == items
+
+
+@given(depth=st.integers(LEVELS - 2, LEVELS + 2), broken=st.integers(0, 2))
+async def test_items_that_nest_deeper_than_one_match_looks_are_cut_alike(depth, broken):
+    deep = b'{"a": [1, ' * depth + b'"],}"' + b"]}" * depth
+    items = [b"1", deep, b'{"b": "c,"}', deep + b" "]
+    # What is no JSON is cut all the same: its parser says what is wrong with it alone.
+    items[broken] = b"{]" + items[broken]
+
+    assert [item async for item in array_items(b"[" + b",".join(items) + b"]")] == items
+
+
+@pytest.mark.parametrize("length", [-1, 0, 1, STRETCH_BYTES_MAX])
+async def test_an_item_longer_than_one_stretch_is_cut_whole(length):
+    text = b'"' + b"x," * ((STRETCH_BYTES_MAX + length) // 2) + b'"'
+    items = [text, b'{"a": %b}' % text, b"2"]
+
+    assert [item async for item in array_items(b"[" + b",".join(items) + b"]")] == items
+
+
+@pytest.mark.parametrize("raw", [b"[", b"[1", b'["a', b"[1}", b"[1]]", b"[[1]", b"[" * 40])
+async def test_an_array_that_does_not_close_is_refused(raw):
+    with pytest.raises(Malformed):
+        _ = [item async for item in array_items(raw)]
 
 
 @given(items=st.lists(values, min_size=1, max_size=8), size=st.integers(1, 50))
