@@ -78,12 +78,10 @@ def _partitions(platform: PlatformUnderTest) -> list[Partition]:
 
 
 async def _poll(platform: PlatformUnderTest) -> None:
-    until = platform.wiring.clock.now()
-    for lane, priority in LEVELS:
-        clients = await platform.wiring.results.active_clients_across_clients(
-            partitions=_partitions(platform), lane=lane, priority=priority, until=until
-        )
-        assert not clients, "the poll is not empty"
+    active = await platform.wiring.results.active_clients_across_clients(
+        LEVELS, partitions=_partitions(platform), until=platform.wiring.clock.now()
+    )
+    assert not any(clients for _, clients in active), "the poll is not empty"
 
 
 async def _look_again(platform: PlatformUnderTest, client: BenchClient) -> None:

@@ -87,7 +87,10 @@ class Settings(BaseSettings):
     )
 
     partitions: PositiveInt = Field(
-        64, description="Partitions of the queue; fixed for the life of a database."
+        64,
+        # MongoDB merges the ranges of the work index without sorting, but not 200 of them.
+        le=128,
+        description="Partitions of the queue, 128 at most; fixed for the life of a database.",
     )
     shards_min: PositiveInt = Field(1, description="Queue shards at least.")
     shards_max: PositiveInt = Field(2, description="Queue shards at most.")

@@ -35,6 +35,7 @@ from cdp.settings import Environment, Settings
 from cdp.wiring import Wiring
 
 SERVE_CONFIG: Final = Path(__file__).parent.parent / "serve_config.yaml"
+RAY_WORKER_PORTS: Final = range(10_002, 20_000)
 RAY_START_S: Final = 90.0
 APPS_S: Final = 90.0
 SUPERVISOR_S: Final = 10.0
@@ -139,6 +140,12 @@ class LocalCluster:
             (self.settings.ray_port, "Ray", "CDP_RAY_PORT"),
             (self.settings.dashboard_port, "the Ray dashboard", "CDP_DASHBOARD_PORT"),
         ):
+            if port in RAY_WORKER_PORTS and variable != "CDP_HTTP_PORT":
+                least, most = RAY_WORKER_PORTS[0], RAY_WORKER_PORTS[-1]
+                raise EmbeddedError(
+                    f"{variable} is {port}, but Ray keeps {least} to {most} for its workers: "
+                    "choose another port."
+                )
             require_free_port(port, what=what, variable=variable)
 
     def migrate(self) -> None:

@@ -106,12 +106,11 @@ class QueueShard:
         self._wake_if(self._state.unpark(self._clock.now()))
         partitions = sorted(self._state.partitions)
         if partitions:
-            until = self._clock.now()
-            for lane, priority in LEVELS:
-                clients = await self._results.active_clients_across_clients(
-                    partitions=partitions, lane=lane, priority=priority, until=until
-                )
-                self._state.is_active((lane, priority), clients)
+            active = await self._results.active_clients_across_clients(
+                LEVELS, partitions=partitions, until=self._clock.now()
+            )
+            for level, clients in active:
+                self._state.is_active(level, clients)
             await self._pull(partitions)
         urgent = now - self._urgent_at < 60.0
         busy = self._state.held()["known"] > 0

@@ -28,6 +28,10 @@ LANE_HIGH: Final = "high"
 LANES: Final = (LANE_HIGH, LANE_DEFAULT)
 
 
+Level = tuple[str, Priority]
+"""A lane and a priority: each has a buffer of its own in a shard."""
+
+
 def lane_of(priority: Priority) -> str:
     """The lane that serves a priority: urgent messages have queues and workers of their own."""
     return LANE_HIGH if priority is Priority.HIGH else LANE_DEFAULT

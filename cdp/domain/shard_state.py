@@ -10,15 +10,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from cdp.domain.delivery_result import LANE_DEFAULT, LANE_HIGH, Priority, WorkItem
+from cdp.domain.delivery_result import LANE_DEFAULT, LANE_HIGH, Level, Priority, WorkItem
 from cdp.domain.fairness import FairQueue
 from cdp.domain.ids import ClientId, Partition, ResultId
 
 MARGIN: Final = timedelta(seconds=10)
 """How far behind the emptied time a pull starts: `due_at` is set before a write is visible."""
-
-Level = tuple[str, Priority]
-"""A lane and a priority: each has a buffer of its own."""
 
 LEVELS: Final[tuple[Level, ...]] = (
     (LANE_HIGH, Priority.HIGH),

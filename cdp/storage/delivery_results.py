@@ -3,6 +3,7 @@
 A result with `due_at` is unfinished and stands in the work index; a final state takes it out.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from typing import Any, Final
 
 from pymongo import UpdateMany
 
-from cdp.domain.delivery_result import Priority, WorkItem
+from cdp.domain.delivery_result import Level, Priority, WorkItem
 from cdp.domain.ids import BatchId, ClientId, Partition, RequestId, ResultId
 from cdp.storage.codec import item_of, present
 from cdp.storage.database import Database, Document, insert_new, repository
@@ -111,9 +112,18 @@ class DeliveryResults:
         return [item_of(d) async for d in found.sort("due_at", 1).limit(limit)]
 
     async def active_clients_across_clients(
-        self, *, partitions: Sequence[Partition], lane: str, priority: Priority, until: datetime
+        self, levels: Sequence[Level], *, partitions: Sequence[Partition], until: datetime
+    ) -> list[tuple[Level, list[ClientId]]]:
+        """Who has something due on each level, found by skipping through the work index."""
+        found = await asyncio.gather(
+            *(self._active_clients(level, partitions, until) for level in levels)
+        )
+        return list(zip(levels, found, strict=True))
+
+    async def _active_clients(
+        self, level: Level, partitions: Sequence[Partition], until: datetime
     ) -> list[ClientId]:
-        """Who has something due, found by skipping through the work index."""
+        lane, priority = level
         query = {
             "partition": {"$in": list(partitions)},
             "lane": lane,

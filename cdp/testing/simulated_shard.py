@@ -134,12 +134,11 @@ class Shard(Shell):
         self._wake_if(self.state.unpark(self.clock.now()))
         partitions = sorted(self.state.partitions)
         if partitions:
-            until = self.clock.now()
-            for lane, priority in LEVELS:
-                clients = await self.wiring.results.active_clients_across_clients(
-                    partitions=partitions, lane=lane, priority=priority, until=until
-                )
-                self.state.is_active((lane, priority), clients)
+            active = await self.wiring.results.active_clients_across_clients(
+                LEVELS, partitions=partitions, until=self.clock.now()
+            )
+            for level, clients in active:
+                self.state.is_active(level, clients)
             await self._pull(partitions)
         pause_s = POLL_S if self.state.held()["known"] else IDLE_POLL_S
         with contextlib.suppress(TimeoutError):

@@ -80,6 +80,15 @@ def test_a_taken_port_is_one_clear_sentence(tmp_path):
     assert "Traceback" not in complaint
 
 
+def test_a_port_that_ray_keeps_for_its_workers_is_one_clear_sentence(tmp_path):
+    up = cdp("up", env=environment(tmp_path, CDP_RAY_PORT="12000"))
+    _, complaint = up.communicate(timeout=60)
+
+    assert up.returncode == 1
+    assert "CDP_RAY_PORT" in complaint
+    assert "10002 to 19999" in complaint
+
+
 def test_a_state_folder_that_cannot_be_is_one_clear_sentence(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("")

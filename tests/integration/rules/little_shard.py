@@ -71,12 +71,11 @@ class LittleShard:
         self.state.unpark(self.wiring.clock.now())
         partitions = sorted(self.state.partitions)
         results = self.wiring.results
-        for lane, priority in LEVELS:
-            until = self.wiring.clock.now()
-            clients = await results.active_clients_across_clients(
-                partitions=partitions, lane=lane, priority=priority, until=until
-            )
-            self.state.is_active((lane, priority), clients)
+        active = await results.active_clients_across_clients(
+            LEVELS, partitions=partitions, until=self.wiring.clock.now()
+        )
+        for level, clients in active:
+            self.state.is_active(level, clients)
         for pull in self.state.pulls():
             until = self.wiring.clock.now()
             items = await results.due_across_clients(

@@ -44,7 +44,7 @@ async def aggregate(api, items):
 async def distinct(api, items):
     item = items[0]
     await api.results.active_clients_across_clients(
-        partitions=[item.partition], lane=item.lane, priority=item.priority, until=item.due_at
+        [(item.lane, item.priority)], partitions=[item.partition], until=item.due_at
     )
 
 

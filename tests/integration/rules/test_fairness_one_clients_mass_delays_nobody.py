@@ -15,11 +15,11 @@ LIMITS = ShardLimits(level_max=1_000, client_max=400, pull_max=200)
 
 async def pull_all(wiring, state):
     """What a shard's poll does: ask who has work, and bring in what there is room for."""
-    for lane, priority in LEVELS:
-        clients = await wiring.results.active_clients_across_clients(
-            partitions=ALL, lane=lane, priority=priority, until=wiring.clock.now()
-        )
-        state.is_active((lane, priority), clients)
+    active = await wiring.results.active_clients_across_clients(
+        LEVELS, partitions=ALL, until=wiring.clock.now()
+    )
+    for level, clients in active:
+        state.is_active(level, clients)
     for pull in state.pulls():
         until = wiring.clock.now()
         items = await wiring.results.due_across_clients(

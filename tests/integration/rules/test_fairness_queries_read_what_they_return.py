@@ -110,8 +110,8 @@ async def test_fairness_an_empty_pull_looks_into_each_partition_once(rig, filled
 async def test_fairness_who_has_work_is_found_by_skipping(rig, filled):
     wiring, clients, now = filled
     async with profiled(rig) as seen:
-        active = await wiring.results.active_clients_across_clients(
-            partitions=MINE, lane=LANE_DEFAULT, priority=Priority.NORMAL, until=now
+        [(_, active)] = await wiring.results.active_clients_across_clients(
+            [(LANE_DEFAULT, Priority.NORMAL)], partitions=MINE, until=now
         )
 
     [entry] = [e for e in seen if "distinct" in e["command"]]
