@@ -2,12 +2,11 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 from ray import serve
-from ray.exceptions import RayError
-from ray.serve.exceptions import RayServeException
 from starlette.types import ASGIApp
 
 from cdp.errors import OutcomeUnknown
@@ -15,8 +14,10 @@ from cdp.http.app import build_app
 from cdp.ports.handoff import WorkerLost
 from cdp.ports.renderer import RenderOutcome, RenderRefusal
 from deployments.component import Component
-from deployments.handles import SUPERVISOR, ShardHints, ask
+from deployments.handles import LOST, SUPERVISOR, ShardHints, ask
 from deployments.message_service import MessageServiceDeployment
+
+log = logging.getLogger(__name__)
 
 ANSWER_S: Final = 5.0
 BACKLOG_S: Final = 1.0
@@ -30,20 +31,22 @@ class RayTemplateEngine:
 
     async def check(self, parts: Mapping[str, str], key: str) -> RenderRefusal | None:
         """See `TemplateEngine.check`."""
-        answer: RenderRefusal | None = await self._asked(self._handle.check.remote(parts, key))
+        answer: RenderRefusal | None = await self._ask(self._handle.check, parts, key)
         return answer
 
     async def preview(
         self, parts: Mapping[str, str], key: str, context: Mapping[str, Any]
     ) -> RenderOutcome:
         """See `TemplateEngine.preview`."""
-        answer: RenderOutcome = await self._asked(self._handle.preview.remote(parts, key, context))
+        answer: RenderOutcome = await self._ask(self._handle.preview, parts, key, context)
         return answer
 
-    async def _asked(self, call: Any) -> Any:
+    async def _ask(self, method: Any, *arguments: Any) -> Any:
         try:
-            return await asyncio.wait_for(call, ANSWER_S)
-        except (RayError, RayServeException, TimeoutError) as error:
+            return await asyncio.wait_for(method.remote(*arguments), ANSWER_S)
+        except LOST as error:
+            # The kind of it, for there are many that say the same.
+            log.warning("the Message Service was lost", extra={"error": type(error).__name__})
             raise OutcomeUnknown("The Message Service does not answer.") from error
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import ray
+from grpc import RpcError
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
@@ -18,6 +19,9 @@ from cdp.domain.delivery_result import LANE_HIGH, WorkItem
 from cdp.ports.handoff import Report, Resolution, Verdict, WorkerLost
 from cdp.services.partition_service import PartitionOwners
 
+LOST: Final = (RayError, RayServeException, RpcError, TimeoutError)
+"""What a call raises whose callee is gone, restarting or slow. Serve's deployments call each other
+over gRPC, whose own errors come through as they are."""
 NAMESPACE: Final = "cdp"
 SUPERVISOR: Final = "supervisor"
 SCHEDULER: Final = "scheduler"
@@ -95,7 +99,7 @@ async def ask(name: str, method: str, *arguments: Any, within_s: float = CALL_TI
         raise WorkerLost(name)
     try:
         return await asyncio.wait_for(getattr(actor, method).remote(*arguments), within_s)
-    except (RayError, TimeoutError) as error:
+    except LOST as error:
         raise WorkerLost(name) from error
 
 
@@ -145,7 +149,7 @@ class RayContentResolver:
             answer: list[Resolution] = await asyncio.wait_for(
                 self._handle.resolve.remote(list(items)), CALL_TIMEOUT_S
             )
-        except (RayError, RayServeException, TimeoutError) as error:
+        except LOST as error:
             raise WorkerLost(MESSAGE_SERVICE) from error
         return answer
 
