@@ -67,6 +67,7 @@ def test_the_platform_has_the_same_versions_in_every_lock(lock):
 
 PROVIDED_BY = {
     "bson": "pymongo",
+    "grpc": "grpcio",
     "markupsafe": "jinja2",
     "pydantic_core": "pydantic",
     "yaml": "pyyaml",
