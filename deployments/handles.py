@@ -17,11 +17,12 @@ from ray.serve.exceptions import RayServeException
 
 from cdp.domain.delivery_result import LANE_HIGH, WorkItem
 from cdp.ports.handoff import Report, Resolution, Verdict, WorkerLost
+from cdp.rendering.sandbox import RendererUnavailable
 from cdp.services.partition_service import PartitionOwners
 
-LOST: Final = (RayError, RayServeException, RpcError, TimeoutError)
+LOST: Final = (RayError, RayServeException, RpcError, RendererUnavailable, TimeoutError)
 """What a call raises whose callee is gone, restarting or slow. Serve's deployments call each other
-over gRPC, whose own errors come through as they are."""
+over gRPC, whose own errors come through as they are, and so does what the callee raises."""
 NAMESPACE: Final = "cdp"
 SUPERVISOR: Final = "supervisor"
 SCHEDULER: Final = "scheduler"

@@ -6,6 +6,7 @@ or takes the child down, the child is replaced, that item is refused and the res
 """
 
 import asyncio
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -33,6 +34,8 @@ __all__ = ["RendererUnavailable", "SandboxedRenderer"]
 _NO_CONTEXT: Final = b"null"
 _OPTIONS: Final = orjson.OPT_PASSTHROUGH_DATACLASS
 
+_STARTS_MAX: Final = 3
+"""How often a child is started that ends before it begins."""
 _ROUNDS_WITHOUT_PROGRESS_MAX: Final = 3
 """Children in a row that die at no item: then something else is wrong than a template."""
 
@@ -169,15 +172,30 @@ class _Seat:
     def __init__(self) -> None:
         self.child: ChildProcess | None = None
         self._starting: asyncio.Task[ChildProcess] | None = None
+        self._is_closed = False
 
     async def occupy(self, patience: Patience) -> ChildProcess:
         if self.child is None or not self.child.is_ready:
             self.child = None
-            self._starting = asyncio.ensure_future(ChildProcess.start(patience))
-            self.child = await self._starting
+            self.child = await self._start(patience)
         return self.child
 
+    async def _start(self, patience: Patience) -> ChildProcess:
+        # One in ten first children of a Serve replica ended before they began: gRPC's threads were
+        # at work in the parent when it forked ("skipping fork() handlers"). The next one lives.
+        for _ in range(_STARTS_MAX - 1):
+            with contextlib.suppress(RendererUnavailable):
+                return await self._begin(patience)
+        return await self._begin(patience)
+
+    async def _begin(self, patience: Patience) -> ChildProcess:
+        if self._is_closed:
+            raise RendererUnavailable("the renderer is closed")
+        self._starting = asyncio.ensure_future(ChildProcess.start(patience))
+        return await self._starting
+
     async def close(self) -> None:
+        self._is_closed = True
         if self._starting is not None:
             # Not cancelled: whoever waits for it would take that for a cancellation of its own.
             await asyncio.wait({self._starting})
