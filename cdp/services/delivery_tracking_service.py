@@ -6,11 +6,12 @@ batches; a repeat within the same message is the same event and is stored once.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from cdp.domain.delivery_result import WorkItem
 from cdp.domain.event import Event, EventName
 from cdp.domain.ids import ClientId, ResultId, unnumbered_event_id
 from cdp.domain.tracking_token import LinkReference, read_link, read_pixel
@@ -149,8 +150,8 @@ class DeliveryTrackingService:
     async def record(self, group: Sequence[Engagement]) -> None:
         """Insert the events of what was attempted at all, then mark the results."""
         items = await self._results.items_across_clients({e.result_id for e in group})
-        # Content can be looked at before it is sent; nobody has opened that message yet.
-        known = [e for e in group if e.result_id in items and items[e.result_id].attempt > 0]
+        attempted = await self._attempted(items)
+        known = [e for e in group if e.result_id in attempted]
         unique = {(e.result_id, e.name, e.url): e for e in reversed(known)}
         events = [self._event(e, items[e.result_id].client_id) for e in unique.values()]
         await self._logs.append(events)
@@ -158,6 +159,20 @@ class DeliveryTrackingService:
             ids = {e.result_id for e in unique.values() if e.name is name}
             if ids:
                 await self._results.mark_engaged(field, self._clock.now(), list(ids))
+
+    async def _attempted(self, items: Mapping[ResultId, WorkItem]) -> set[ResultId]:
+        """Content can be looked at before it is sent; nobody has opened that message yet.
+
+        A result shows its attempt a moment later than it is made, and a reader may be quicker: then
+        the log is asked.
+        """
+        shown = {result_id for result_id, item in items.items() if item.attempt > 0}
+        logs = await self._logs.numbered_across_clients([r for r in items if r not in shown])
+        return shown | {
+            result_id
+            for result_id, events in logs.items()
+            if any(event.name is EventName.DELIVERY_ATTEMPTED for event in events)
+        }
 
     def _event(self, engagement: Engagement, client_id: ClientId) -> Event:
         metadata = {"user_agent": engagement.user_agent}
