@@ -1,9 +1,10 @@
 """What is known of one recipient's delivery, and the part of it that travels between actors."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from enum import IntEnum
+from operator import attrgetter
 from typing import Any, Final
 
 from cdp.domain.event import FINAL_STATUSES, EventName, Fold, Status, step_fold
@@ -64,12 +65,8 @@ class WorkItem:
     """Why it is in this status, where the last event said so."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel as a row of values, which costs half of what a dataclass's state does."""
-        return _item_of_row, (
-            self.result_id, self.request_id, self.client_id, self.channel, self.partition,
-            self.lane, int(self.priority), self.status.value, self.seq, self.attempt, self.lost,
-            self.has_content, self.due_at, self.send_at, self.expires_at, self.reason,
-        )  # fmt: skip
+        """Travel as a row of values: a third of what it costs to pack a dataclass's state."""
+        return _item_of_row, _ROW_OF(self)
 
     @property
     def is_final(self) -> bool:
@@ -78,16 +75,9 @@ class WorkItem:
 
     def folded(self, fold: Fold) -> "WorkItem":
         """The item as its log says it is."""
-        priority = self.priority if fold.priority is None else _PRIORITIES[fold.priority]
-        # Spelt out: `dataclasses.replace` takes twice as long, and this runs four times a message.
-        return WorkItem(
-            result_id=self.result_id,
-            request_id=self.request_id,
-            client_id=self.client_id,
-            channel=self.channel,
-            partition=self.partition,
-            lane=lane_of(priority),
-            priority=priority,
+        priority = self.priority if fold.priority is None else Priority(fold.priority)
+        return replace(
+            self,
             status=fold.status,
             seq=fold.seq,
             attempt=fold.attempt,
@@ -96,6 +86,8 @@ class WorkItem:
             due_at=fold.due_at or self.due_at,
             send_at=fold.send_at,
             expires_at=fold.expires_at,
+            priority=priority,
+            lane=lane_of(priority),
             reason=fold.reason,
         )
 
@@ -106,38 +98,17 @@ class WorkItem:
             attempt=self.attempt,
             lost=self.lost,
             has_content=self.has_content,
-            priority=self.priority,
+            priority=int(self.priority),
             send_at=self.send_at,
             expires_at=self.expires_at,
         )
         return self.folded(step_fold(before, name, at, metadata))
 
 
+_FIELDS: Final = tuple(field.name for field in fields(WorkItem))
+_ROW_OF: Final = attrgetter(*_FIELDS)
+
+
 def _item_of_row(*row: Any) -> WorkItem:
     """The item that `WorkItem.__reduce__` took apart."""
-    (
-        result_id, request_id, client_id, channel, partition, lane, priority, status, seq, attempt,
-        lost, has_content, due_at, send_at, expires_at, reason,
-    ) = row  # fmt: skip
-    return WorkItem(
-        result_id=result_id,
-        request_id=request_id,
-        client_id=client_id,
-        channel=channel,
-        partition=partition,
-        lane=lane,
-        priority=_PRIORITIES[priority],
-        status=_STATUSES[status],
-        seq=seq,
-        attempt=attempt,
-        lost=lost,
-        has_content=has_content,
-        due_at=due_at,
-        send_at=send_at,
-        expires_at=expires_at,
-        reason=reason,
-    )
-
-
-_PRIORITIES: Final = {int(priority): priority for priority in Priority}
-_STATUSES: Final = {status.value: status for status in Status}
+    return WorkItem(**dict(zip(_FIELDS, row, strict=True)))

@@ -1,9 +1,17 @@
-from dataclasses import replace
+import pickle
+from dataclasses import MISSING, fields, replace
 
 import pytest
 from hypothesis import given
 
-from cdp.domain.delivery_result import LANE_DEFAULT, LANE_HIGH, LANES, Priority, lane_of
+from cdp.domain.delivery_result import (
+    LANE_DEFAULT,
+    LANE_HIGH,
+    LANES,
+    Priority,
+    WorkItem,
+    lane_of,
+)
 from cdp.domain.event import FINAL_STATUSES, Fold, Status, fold, step_fold
 from tests.unit.domain.items import START, item
 from tests.unit.domain.test_event import logs
@@ -51,3 +59,17 @@ def test_a_log_that_names_no_priority_leaves_the_items_own():
 
 def test_priorities_are_written_in_small_letters():
     assert [priority.word for priority in Priority] == ["high", "normal", "low"]
+
+
+def test_an_item_travels_with_all_that_it_has():
+    everything = item(
+        attempt=2, lost=1, has_content=True, send_at=START, expires_at=START, reason="retry",
+        seq=7, status=Status.SCHEDULED, priority=Priority.HIGH,
+    )  # fmt: skip
+    defaults = {f.name: f.default for f in fields(WorkItem) if f.default is not MISSING}
+    assert all(getattr(everything, name) != default for name, default in defaults.items())
+
+    arrived = pickle.loads(pickle.dumps(everything))
+
+    assert arrived == everything
+    assert (type(arrived.priority), type(arrived.status)) == (Priority, Status)
