@@ -240,6 +240,7 @@ class Machine(RuleBasedStateMachine):
         async def pulled() -> None:
             await self.life.shard.own_all()
             await self.life.shard.step()
+            # A turn for what was begun, no wait for its end.
             await asyncio.sleep(0.005)
 
         self.run(pulled())
@@ -266,6 +267,7 @@ class Machine(RuleBasedStateMachine):
                 provider.ledger = []
                 known = "accepted" if taken else "transient"
                 provider.answer(known if is_sure else "lost-unknown")
+            # A turn for them to record, no wait for it: that they may lose is what is tried.
             await asyncio.sleep(0.05)
 
         self.run(late())

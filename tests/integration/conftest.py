@@ -1,7 +1,6 @@
 """One real MongoDB and one mailbox for the whole run."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,18 +49,6 @@ def running(root: Path) -> Iterator[Embedded]:
     finally:
         stop_keeper(state)
         processes.end_all(state.instance, grace_s=5)
-
-
-def eventually(condition: Callable[[], bool], *, within_s: float) -> None:
-    """Wait until the condition holds, without an event loop.
-
-    Raises:
-        AssertionError: it does not within this time.
-    """
-    give_up_at = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < give_up_at, f"not within {within_s:g} s"
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,8 @@ from cdp.embedded.keeper import (
 from cdp.embedded.state import MONGO_USERS, EmbeddedError, StateFolder
 from cdp.storage import bootstrap
 from cdp.storage.bootstrap import INSERT_ONLY
-from tests.integration.conftest import Embedded, eventually, free_options, running
+from tests.integration.conftest import Embedded, free_options, running
+from tests.waiting import eventually_sync
 
 NOT_ALLOWED = 13
 
@@ -198,11 +199,11 @@ def test_a_killed_part_comes_back(own, part):
 
     os.kill(before, signal.SIGKILL)
 
-    eventually(lambda: pid_of(own.state, part) not in {None, before}, within_s=10)
+    eventually_sync(lambda: pid_of(own.state, part) not in {None, before}, within_s=10)
     with connected(own.mongo_uri("platform")) as database:
         database["clients"].insert_one({"name": f"after the death of {part}"})
     port = own.status.mailbox_smtp_port
-    eventually(lambda: not processes.port_is_free(port), within_s=10)
+    eventually_sync(lambda: not processes.port_is_free(port), within_s=10)
     assert getattr(keeper_status(own.state), part).restarts >= 1
 
 
@@ -212,7 +213,7 @@ def test_given_a_killed_keeper_when_started_again_then_the_orphans_are_replaced(
         with connected(one.mongo_uri("platform")) as database:
             database["clients"].insert_one({"name": "kept"})
         os.kill(one.status.pid, signal.SIGKILL)
-        eventually(lambda: keeper_status(one.state) is None, within_s=5)
+        eventually_sync(lambda: keeper_status(one.state) is None, within_s=5)
 
         # On other ports, which the replica set has to learn.
         again = Embedded(state=one.state, status=start_keeper(one.state, free_options()))
@@ -281,7 +282,7 @@ def test_given_a_first_start_cut_short_when_started_on_another_port_then_it_begi
     options = MongodOptions(port=processes.free_port(), cache_gb=0.25)
     mongod.prepare_data(state)
     with subprocess.Popen(mongod.command(mongod.find_binary(), state, options)) as process:
-        eventually(lambda: asyncio.run(processes.answers(options.port)), within_s=20)
+        eventually_sync(lambda: asyncio.run(processes.answers(options.port)), within_s=20)
         asyncio.run(bootstrap.initiate_replica_set(options.port))
         process.kill()
 

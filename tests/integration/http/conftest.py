@@ -22,6 +22,7 @@ from cdp.storage.database import Database
 from cdp.storage.migrations import migrate
 from tests.integration.conftest import Embedded
 from tests.integration.http.services import Api, build_api
+from tests.waiting import eventually
 
 JSON = "application/json"
 _numbers = itertools.count(1)
@@ -116,8 +117,7 @@ async def listening(app: ASGIApp) -> AsyncIterator[str]:
     port = free_port()
     server = Server(uvicorn.Config(app, port=port, lifespan="off", log_level="warning"))
     running = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-        await asyncio.sleep(0.01)
+    await eventually(lambda: server.started, within_s=10)
     try:
         yield f"http://127.0.0.1:{port}/v1"
     finally:

@@ -135,6 +135,7 @@ async def test_the_list_is_filtered_and_paged(tenant: Tenant):
         ids.append(
             (await tenant.post("/communications", email(f"l{n}@x.example", **fields))).json["id"]
         )
+        # Two ids of one millisecond would sort by chance.
         await asyncio.sleep(0.002)
     await tenant.post(f"/communications/{ids[0]}/cancel")
 

@@ -15,6 +15,7 @@ from cdp.storage.database import Database
 from tests.integration.conftest import Embedded
 from tests.integration.http.conftest import Tenant, email, make_tenant, served
 from tests.integration.http.services import HeldClock, build_api
+from tests.waiting import eventually
 
 WRITES = ("communication_requests", "recipients", "communication_logs", "delivery_results")
 
@@ -64,7 +65,11 @@ async def test_a_repeat_is_answered_the_same_though_it_would_be_refused_now(tena
     body = {"channel": "email", "to": [{"email": "a@b.example"}], "template": "gone"}
     first = await tenant.post("/communications", body, Idempotency_Key="k")
     await tenant.call("DELETE", "/templates/gone")
-    await asyncio.sleep(2.1)
+
+    async def is_gone() -> bool:
+        return (await tenant.post("/communications", body)).status == 422
+
+    await eventually(is_gone, within_s=5)
 
     again = await tenant.post("/communications", body, Idempotency_Key="k")
     new = await tenant.post("/communications", body, Idempotency_Key="k2")
@@ -136,13 +141,20 @@ async def test_d2_who_hangs_up_leaves_a_whole_communication_or_none(
             await asyncio.sleep(0.003)
             post.cancel()
     answers = await asyncio.gather(*posts, return_exceptions=True)
-    await asyncio.sleep(0.5)
+    database = Database(embedded.mongo_uri("platform"), component="test")
+
+    async def all_written() -> dict[str, list[dict[str, Any]]]:
+        found = await stored(database, tenant.client.id)
+        # Results come last, so what has a request without them is on its way.
+        begun = {d["_id"] for d in found["communication_requests"]}
+        assert begun == {d["request_id"] for d in found["delivery_results"]}
+        return found
+
+    documents = await eventually(all_written, within_s=10)
+    await database.close()
 
     accepted = {a.json["id"] for a in answers if not isinstance(a, BaseException)}
     assert len(accepted) >= 40
-    database = Database(embedded.mongo_uri("platform"), component="test")
-    documents = await stored(database, tenant.client.id)
-    await database.close()
     per_request = Counter(d["request_id"] for d in documents["delivery_results"])
     assert set(per_request.values()) == {3}
     assert {id_from_text(i) for i in accepted} <= set(per_request)

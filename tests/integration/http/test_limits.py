@@ -10,6 +10,7 @@ from cdp.http.batches import post_batch
 from cdp.services.backlog import DiskSpace
 from tests.integration.http.conftest import Tenant, email, make_tenant, served
 from tests.integration.http.services import HeldClock, build_api
+from tests.waiting import eventually
 
 
 async def test_a_client_at_its_limit_gets_429_and_others_do_not(migrated, session):
@@ -90,16 +91,20 @@ async def test_beyond_the_requests_in_flight_the_next_is_refused_at_once(migrate
     api = build_api(migrated.mongo_uri("platform"), requests_max=1)
     async with served(api) as base:
         tenant = await make_tenant(api, base, session)
-        let_go = asyncio.Event()
+        is_in, let_go = asyncio.Event(), asyncio.Event()
         raw = json.dumps(email()).encode()
 
         async def held_back() -> AsyncIterator[bytes]:
+            is_in.set()
             yield raw[:10]
             await let_go.wait()
             yield raw[10:]
 
-        slow = asyncio.create_task(tenant.post("/communications", held_back()))
-        await asyncio.sleep(0.2)
+        # The client begins with the body when the server, who has let it in, asks for it.
+        held = tenant.post("/communications", held_back(), Expect="100-continue")
+        slow = asyncio.create_task(held)
+        async with asyncio.timeout(10):
+            await is_in.wait()
         refused = await tenant.post("/communications", email())
         alive = await tenant.get("/healthz")
         let_go.set()
@@ -149,16 +154,20 @@ async def test_one_client_can_not_hold_every_place(migrated, session):
     async with served(api) as base:
         slow = await make_tenant(api, base, session)
         other = await make_tenant(api, base, session)
+        are_in: list[bool] = []
         let_go = asyncio.Event()
         raw = json.dumps(email()).encode()
 
         async def held_back() -> AsyncIterator[bytes]:
+            are_in.append(True)
             yield raw[:10]
             await let_go.wait()
             yield raw[10:]
 
-        held = [asyncio.create_task(slow.post("/communications", held_back())) for _ in range(4)]
-        await asyncio.sleep(0.2)
+        # As above: each is in when it is asked for its body.
+        posts = [slow.post("/communications", held_back(), Expect="100-continue") for _ in range(4)]
+        held = [asyncio.create_task(post) for post in posts]
+        await eventually(lambda: len(are_in) == len(held), within_s=10)
         refused = await slow.post("/communications", email())
         theirs = await other.post("/communications", email())
         let_go.set()

@@ -3,7 +3,6 @@ import secrets
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,6 +11,7 @@ import pytest
 
 from cdp.embedded import processes
 from cdp.embedded.state import INSTANCE_VARIABLE, EmbeddedError
+from tests.waiting import eventually_sync
 
 
 @pytest.fixture
@@ -57,8 +57,7 @@ def test_a_child_that_lost_the_mark_is_ended_with_its_parent(instance):
     script = f"env -u {INSTANCE_VARIABLE} sleep 60 >/dev/null & echo $!; wait"
     with start(instance, script) as shell:
         child = psutil.Process(int(line_of(shell)))
-        while child.name() != "sleep":
-            time.sleep(0.01)
+        eventually_sync(lambda: child.name() == "sleep", within_s=10)
 
         processes.end_all(instance, grace_s=2)
 
