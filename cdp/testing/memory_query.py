@@ -54,7 +54,11 @@ def _holds(document: Document, name: str, op: str, value: Any) -> bool:
         return bool(held != value)
     if op == "$exists":
         return (name in document) is bool(value)
-    raise NotImplementedError(op)
+    raise _unknown(op)
+
+
+def _unknown(op: str) -> ValueError:
+    return ValueError(f"The platform uses no {op} yet: say here what it means.")
 
 
 def value_of(expression: Any, document: Document, now: datetime) -> Any:
@@ -105,5 +109,5 @@ def updated(document: Document, update: Any, now: datetime) -> Document:
             for name in fields:
                 after.pop(name, None)
         else:
-            raise NotImplementedError(op)
+            raise _unknown(op)
     return after
