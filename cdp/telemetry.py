@@ -41,8 +41,11 @@ GAUGES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
 }
 HISTOGRAMS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "cdp_http_seconds": ("Time to answer a request.", ("route",)),
-    "cdp_queue_seconds": ("From acceptance to the first attempt.", ("lane",)),
-    "cdp_delivery_seconds": ("From acceptance to delivery.", ("lane",)),
+    "cdp_queue_seconds": (
+        "From acceptance to the first attempt, if unscheduled.",
+        ("lane",),
+    ),
+    "cdp_delivery_seconds": ("From acceptance to delivery, if unscheduled.", ("lane",)),
     "cdp_schedule_lag_seconds": ("From `send_at` to the attempt.", ()),
 }
 
