@@ -152,13 +152,11 @@ class QueueShard:
             if lane != LANE_HIGH and self._state.waiting(lane) < pace.batch:
                 await self._linger(lane)
             items = self._state.take(lane, pace.batch)
-            if not items:
+            if items:
+                self._taken_at[lane] = self._clock.monotonic()
+                kept = self._send_on(lane, await self._prepare(items, epochs))
+            else:
                 self._work[lane].clear()
-            elif queued := await self._prepare(items, epochs):
-                kept = True
-                task = asyncio.create_task(self._deliver(lane, queued))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
         finally:
             if not kept:
                 self._places[lane].release()
@@ -166,13 +164,18 @@ class QueueShard:
             self._short.set()
         return 0.0
 
+    def _send_on(self, lane: str, queued: Sequence[WorkItem]) -> bool:
+        """Begin to deliver, which then holds the place; whether there is anything to."""
+        if queued:
+            task = asyncio.create_task(self._deliver(lane, queued))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return bool(queued)
+
     async def _linger(self, lane: str) -> None:
         """Wait for company if some came a moment ago; what comes alone goes at once."""
-        now = self._clock.monotonic()
-        is_stream = now - self._taken_at[lane] < 2 * LINGER_S
-        if is_stream:
+        if self._clock.monotonic() - self._taken_at[lane] < 2 * LINGER_S:
             await asyncio.sleep(LINGER_S)
-        self._taken_at[lane] = self._clock.monotonic()
 
     async def _prepare(
         self, items: Sequence[WorkItem], epochs: dict[Partition, int]
