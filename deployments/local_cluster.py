@@ -140,7 +140,7 @@ class LocalCluster:
             (self.settings.ray_port, "Ray", "CDP_RAY_PORT"),
             (self.settings.dashboard_port, "the Ray dashboard", "CDP_DASHBOARD_PORT"),
         ):
-            if port in RAY_WORKER_PORTS and variable != "CDP_HTTP_PORT":
+            if port in RAY_WORKER_PORTS:
                 least, most = RAY_WORKER_PORTS[0], RAY_WORKER_PORTS[-1]
                 raise EmbeddedError(
                     f"{variable} is {port}, but Ray keeps {least} to {most} for its workers: "
