@@ -23,8 +23,8 @@ GARBAGE_THRESHOLD: Final = 20_000
 def leave_loaded_alone() -> None:
     """Keep the garbage collector from walking over what is loaded and stays.
 
-    Ray, pydantic and the driver are hundreds of thousands of objects; each full collection walks
-    over all of them, which was a fifth of a busy component's time.
+    Ray, pydantic and the driver are hundreds of thousands of objects, and each full collection
+    walks over all of them.
     """
     gc.collect()
     gc.freeze()

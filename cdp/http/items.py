@@ -22,19 +22,21 @@ LEVELS: Final = 8
 STRETCH_BYTES_MAX: Final = SINGLE_BYTES_MAX
 """How much is looked at without giving the event loop a turn."""
 
+# Possessive, here and below, so that no input makes a match try twice. An unfinished string is a
+# lone quote.
+_STRING: Final = rb'"(?:[^"\\]++|\\.)*+"'
+
 
 def _item_pattern() -> re.Pattern[bytes]:
     """All that stands before an item's comma. The kinds of the brackets are the parser's matter."""
-    string = rb'"(?:[^"\\]++|\\.)*+"'
-    inside = rb'(?:[^"\[\]{}]++|%b)*+' % string
+    inside = rb'(?:[^"\[\]{}]++|%b)*+' % _STRING
     for _ in range(LEVELS - 1):
-        inside = rb'(?:[^"\[\]{}]++|%b|[\[{]%b[\]}])*+' % (string, inside)
-    return re.compile(rb'(?:[^",\[\]{}]++|%b|[\[{]%b[\]}])*+' % (string, inside), re.DOTALL)
+        inside = rb'(?:[^"\[\]{}]++|%b|[\[{]%b[\]}])*+' % (_STRING, inside)
+    return re.compile(rb'(?:[^",\[\]{}]++|%b|[\[{]%b[\]}])*+' % (_STRING, inside), re.DOTALL)
 
 
-# Possessive, so that no input makes them try twice. An unfinished string is a lone quote.
 _ITEM: Final = _item_pattern()
-_TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["\[\]{},]', re.DOTALL)
+_TOKEN: Final = re.compile(_STRING + rb'|["\[\]{},]', re.DOTALL)
 _OPENING: Final = (b"[", b"{")
 _CLOSING: Final = (b"]", b"}")
 _BLANK: Final = b" \t\r\n"
@@ -60,9 +62,9 @@ async def array_items(raw: bytes) -> AsyncIterator[bytes]:
     start = len(raw) - len(raw.lstrip(_BLANK))
     if raw[start : start + 1] != b"[":
         _refuse_other(raw[start:])
-    begin = at = start + 1
-    seen = 0
+    begin, seen = start + 1, 0
     while True:
+        # There is always a match, if only of nothing.
         at = _ITEM.match(raw, begin, begin + STRETCH_BYTES_MAX).end()  # type: ignore[union-attr]
         if raw[at : at + 1] not in (b",", b"]"):
             at = await _end_of_item(raw, begin)

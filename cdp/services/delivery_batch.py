@@ -41,6 +41,7 @@ RECORD_PAUSE_S: Final = 1.0
 CLAIM_TRIES: Final = 5
 CLAIM_PAUSE_S: Final = 0.5
 GATHER_S: Final = 0.02
+"""Outcomes wait so long for more; it is also so much longer that a killed worker makes doubles."""
 SHOW_AFTER_S: Final = 1.0
 """What is answered sooner never shows as being sent: its outcome is its next event."""
 BEGIN_SHARE: Final = 2 / 3
@@ -118,8 +119,11 @@ class DeliveryBatch:
                 self._claimed[item.result_id] = item
 
     async def _advance_claim(self, moves: Sequence[Move]) -> list[WorkItem | None]:
-        """Claim, also while MongoDB changes its primary: given up, a claim that is in the log all
-        the same would count as a worker that was lost with its messages."""
+        """Claim, also while MongoDB changes its primary.
+
+        A claim that is given up here may be in the log all the same: then it counts as a worker
+        that was lost with its messages.
+        """
         ticket = self._desk.communications.ticket()
         for _ in range(CLAIM_TRIES - 1):
             with contextlib.suppress(OutcomeUnknown):
