@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from cdp.domain.delivery_result import Priority
 from cdp.domain.ids import BatchId, ClientId, RequestId, ResultId
@@ -39,6 +39,9 @@ class Tracking:
     clicks: bool | None = None
 
 
+NO_TRACKING: Final = Tracking()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
     """What only an email has. Copies get no result of their own."""
@@ -48,6 +51,9 @@ class Envelope:
     bcc: tuple[tuple[str, str], ...] = ()
     reply_to: tuple[str, str] | None = None
     headers: tuple[tuple[str, str], ...] = ()
+
+
+NO_ENVELOPE: Final = Envelope()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +74,8 @@ class CommunicationRequest:
     expires_at: datetime | None = None
     reference: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
-    tracking: Tracking = field(default_factory=Tracking)
-    envelope: Envelope = field(default_factory=Envelope)
+    tracking: Tracking = NO_TRACKING
+    envelope: Envelope = NO_ENVELOPE
     source: str = "api"
     batch_id: BatchId | None = None
     idempotency_key: str | None = None

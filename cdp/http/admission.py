@@ -2,15 +2,17 @@
 
 What a model alone can't say is said here: fields that exclude each other, times against the
 clock, templates and senders that must exist, limits. What depends on the moment is kept apart
-(`refusal`): a request that was accepted once is answered the same again, whatever changed since.
+(`refusals`): a request that was accepted once is answered the same again, whatever changed since.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import datetime
 
 from cdp.channels.email import check_header
 from cdp.domain.client import Client
 from cdp.domain.communication_request import (
+    NO_ENVELOPE,
+    NO_TRACKING,
     CommunicationRequest,
     Content,
     Envelope,
@@ -18,16 +20,14 @@ from cdp.domain.communication_request import (
     Tracking,
 )
 from cdp.domain.delivery_result import Priority
-from cdp.domain.ids import BatchId, RequestId, result_ids
-from cdp.errors import CdpError, Conflict, FieldError, Forbidden, Invalid, NotFound
+from cdp.domain.ids import BatchId, ClientId, RequestId, result_ids
+from cdp.errors import CdpError, Conflict, FieldError, Forbidden, Invalid
 from cdp.http.call import ApiServices
 from cdp.http.json_input import pointer_of
 from cdp.http.models import CommunicationIn, ContentIn, MailboxIn
 from cdp.services.access_service import Caller
 
 PRIORITIES = {priority.word: priority for priority in Priority}
-_NO_TRACKING = Tracking()
-_NO_ENVELOPE = Envelope()
 
 
 def request_of(
@@ -127,13 +127,13 @@ def _content(given: ContentIn | None) -> Content | None:
 
 def _tracking(given: CommunicationIn) -> Tracking:
     if given.tracking is None:
-        return _NO_TRACKING
+        return NO_TRACKING
     return Tracking(opens=given.tracking.opens, clicks=given.tracking.clicks)
 
 
 def _envelope(given: CommunicationIn) -> Envelope:
     if not (given.cc or given.bcc or given.reply_to or given.headers):
-        return _NO_ENVELOPE
+        return NO_ENVELOPE
     return Envelope(
         cc=tuple(_pair(mailbox) for mailbox in given.cc),
         bcc=tuple(_pair(mailbox) for mailbox in given.bcc),
@@ -146,34 +146,54 @@ def _pair(mailbox: MailboxIn) -> tuple[str, str]:
     return (mailbox.email, mailbox.name)
 
 
-async def refusal(
-    services: ApiServices, caller: Caller, request: CommunicationRequest, *, now: datetime
+async def refusals(
+    services: ApiServices,
+    caller: Caller,
+    requests: Sequence[CommunicationRequest],
+    *,
+    now: datetime,
+) -> list[CdpError | None]:
+    """Why each of a client's requests can't be taken in as things are now.
+
+    Those without a refusal count as backlog from here on.
+    """
+    client_id = caller.client.id
+    unknown = await services.config.unknown_templates(
+        (client_id, request.template) for request in requests if request.template is not None
+    )
+    setting = (await services.config.clients((client_id,))).get(client_id)
+    has_sender = setting is not None and setting.sender is not None
+    return [
+        _refusal(request, caller, now=now, unknown=unknown, has_sender=has_sender)
+        or _no_room(services, caller, request)
+        for request in requests
+    ]
+
+
+def _refusal(
+    request: CommunicationRequest,
+    caller: Caller,
+    *,
+    now: datetime,
+    unknown: Set[tuple[ClientId, str]],
+    has_sender: bool,
 ) -> CdpError | None:
-    """Why this can't be taken in as things are now. Without a refusal it counts as backlog."""
     if not caller.live:
         return Forbidden("A test key can't send yet.")
     if request.expires_at is not None and request.expires_at <= now:
         return Invalid.at("/expires_at", "past", "This time has passed.")
-    client_id = request.client_id
-    if request.template is not None and not await _has_template(services, request):
+    if (request.client_id, request.template) in unknown:
         return Invalid.at("/template", "unknown", f"There is no template named {request.template}.")
-    setting = (await services.config.clients((client_id,))).get(client_id)
-    if setting is None or setting.sender is None:
+    if not has_sender:
         return Conflict("No sender is set for this client on the channel email.")
+    return None
+
+
+def _no_room(
+    services: ApiServices, caller: Caller, request: CommunicationRequest
+) -> CdpError | None:
     try:
         services.backlog.admit(caller.client, len(request.recipients), request.priority)
     except CdpError as error:
         return error
     return None
-
-
-async def _has_template(services: ApiServices, request: CommunicationRequest) -> bool:
-    key = (request.client_id, request.template or "")
-    if key in await services.config.templates((key,)):
-        return True
-    try:
-        # It may have been made since its absence was noted: who saves a template uses it next.
-        await services.templates.get(*key)
-    except NotFound:
-        return False
-    return True

@@ -13,14 +13,23 @@ from cdp.domain.communication_request import CommunicationRequest
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.ids import BatchId, RequestId, text_of
 from cdp.errors import CdpError, Invalid, OutcomeUnknown, PayloadTooLarge, PlatformFull
-from cdp.http.admission import refusal, request_of
+from cdp.http.admission import refusals, request_of
 from cdp.http.answer import Answer, json_answer
 from cdp.http.body import BATCH_BYTES_MAX, SINGLE_BYTES_MAX, Body, media_type
 from cdp.http.call import Call
 from cdp.http.communications import JSON, id_in_path, known_parameters
 from cdp.http.idempotency import REPLAYED, body_hash, key_of
-from cdp.http.items import ITEMS_MAX, array_items, item_too_large, line_items, too_many
-from cdp.http.json_input import parse
+from cdp.http.items import (
+    ITEMS_MAX,
+    Item,
+    Parsed,
+    array_items,
+    cut_array,
+    item_too_large,
+    line_items,
+    too_many,
+)
+from cdp.http.json_input import parse, validate
 from cdp.http.models import CommunicationIn
 from cdp.http.problems import BodyTooSlow, Malformed, document_of
 from cdp.http.views import batch_view
@@ -89,7 +98,7 @@ async def post_batch(call: Call) -> Answer:
         raw = await body.read()
         if not raw.strip():
             raise _empty()
-        items = line_items(_each([raw])) if kind == NDJSON else _each(await _cut(raw))
+        items = await _items(kind, raw)
         digest = None if key is None else body_hash(PATH, raw)
         return await _take_in(call, items, key=key, digest=digest)
     finally:
@@ -100,23 +109,19 @@ def _empty() -> Invalid:
     return Invalid.at("", "empty", "The batch has no items.")
 
 
-async def _each(pieces: Sequence[bytes]) -> AsyncIterator[bytes]:
-    for piece in pieces:
-        yield piece
+async def _items(kind: str, raw: bytes) -> AsyncIterator[Item]:
+    """What the body holds; an array that is broken or too long is refused as a whole."""
+    if kind == NDJSON:
+        return line_items(_whole(raw))
+    return array_items(raw, await cut_array(raw))
 
 
-async def _cut(raw: bytes) -> list[bytes]:
-    """The elements of an array; one that is broken or too long is refused as a whole."""
-    cut: list[bytes] = []
-    async for item in array_items(raw):
-        if len(cut) == ITEMS_MAX:
-            raise too_many()
-        cut.append(item)
-    return cut
+async def _whole(raw: bytes) -> AsyncIterator[bytes]:
+    yield raw
 
 
 async def _take_in(
-    call: Call, items: AsyncIterator[bytes], *, key: str | None, digest: bytes | None
+    call: Call, items: AsyncIterator[Item], *, key: str | None, digest: bytes | None
 ) -> Answer:
     batch = await call.services.batches.begin(call.caller.client.id, key=key, body_hash=digest)
     tally = _Tally()
@@ -141,27 +146,23 @@ async def _take_in(
 
 
 async def _accept_all(
-    call: Call, batch: OpenBatch, items: AsyncIterator[bytes], tally: _Tally
+    call: Call, batch: OpenBatch, items: AsyncIterator[Item], tally: _Tally
 ) -> None:
-    """Check the items and store them, a few chunks at a time."""
-    chunk: list[tuple[int, CommunicationRequest]] = []
-    storing: set[asyncio.Task[None]] = set()
+    """Take the items in, a few chunks at a time."""
+    chunk: list[tuple[int, Item]] = []
+    under_way: set[asyncio.Task[None]] = set()
     index = -1
     try:
-        async for raw in items:
+        async for item in items:
             index += 1
             if index == ITEMS_MAX:
                 tally.refuse(index, too_many())
                 break
-            request = _checked(call, batch, index, raw, tally)
-            if request is not None:
-                chunk.append((index, request))
+            chunk.append((index, item))
             if len(chunk) == CHUNK:
-                storing.add(asyncio.create_task(_store(call, batch, chunk, tally)))
+                under_way.add(asyncio.create_task(_take_chunk(call, batch, chunk, tally)))
                 chunk = []
-                storing = await _some_done(storing)
-            elif index % PAUSE_ITEMS == 0:
-                await asyncio.sleep(0)
+                under_way = await _some_done(under_way)
     except (PayloadTooLarge, BodyTooSlow, Malformed) as error:
         if index < 0:
             raise
@@ -169,29 +170,55 @@ async def _accept_all(
         tally.refuse(index + 1, error)
     finally:
         if chunk:
-            storing.add(asyncio.create_task(_store(call, batch, chunk, tally)))
-        await asyncio.gather(*storing)
+            under_way.add(asyncio.create_task(_take_chunk(call, batch, chunk, tally)))
+        await asyncio.gather(*under_way)
 
 
-async def _some_done(storing: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
+async def _take_chunk(
+    call: Call, batch: OpenBatch, chunk: Sequence[tuple[int, Item]], tally: _Tally
+) -> None:
+    """Check a chunk and store what is right of it.
+
+    One chunk of all batches is checked after the other: so the first is being stored while the
+    next is checked. All at once, in turns, would all be ready at the same late time, and MongoDB
+    idle until then and this process afterwards.
+    """
+    async with call.services.batch_turn:
+        checked = await _check(call, batch, chunk, tally)
+    if checked:
+        await _store(call, batch, checked, tally)
+
+
+async def _check(
+    call: Call, batch: OpenBatch, chunk: Sequence[tuple[int, Item]], tally: _Tally
+) -> list[tuple[int, CommunicationRequest]]:
+    checked = []
+    for number, (index, item) in enumerate(chunk, start=1):
+        request = _checked(call, batch, index, item, tally)
+        if request is not None:
+            checked.append((index, request))
+        if number % PAUSE_ITEMS == 0:
+            await asyncio.sleep(0)
+    return checked
+
+
+async def _some_done(under_way: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
     """Wait until another chunk may begin; those that are still under way."""
-    if len(storing) < CHUNKS_IN_FLIGHT:
-        return storing
-    done, rest = await asyncio.wait(storing, return_when=asyncio.FIRST_COMPLETED)
+    if len(under_way) < CHUNKS_IN_FLIGHT:
+        return under_way
+    done, rest = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
     for task in done:
         task.result()
     return rest
 
 
 def _checked(
-    call: Call, batch: OpenBatch, index: int, raw: bytes, tally: _Tally
+    call: Call, batch: OpenBatch, index: int, item: Item, tally: _Tally
 ) -> CommunicationRequest | None:
     services = call.services
     try:
-        if len(raw) > SINGLE_BYTES_MAX:
-            raise item_too_large()
         return request_of(
-            parse(CommunicationIn, raw),
+            _given(item),
             request_id=batch.request_id(index, key=services.id_key),
             client=call.caller.client,
             id_key=services.id_key,
@@ -201,6 +228,14 @@ def _checked(
     except CdpError as error:
         tally.refuse(index, error)
         return None
+
+
+def _given(item: Item) -> CommunicationIn:
+    if isinstance(item, Parsed):
+        return validate(CommunicationIn, item.value)
+    if len(item) > SINGLE_BYTES_MAX:
+        raise item_too_large()
+    return parse(CommunicationIn, item)
 
 
 async def _store(
@@ -242,16 +277,13 @@ async def _admitted(
     tally: _Tally,
 ) -> list[tuple[int, CommunicationRequest]]:
     """Those that may be taken in now, and those that were before."""
-    wanted = []
+    new = [request for _, request in chunk if request.id not in before]
+    told = await refusals(call.services, call.caller, new, now=batch.created_at)
+    refused = {request.id: error for request, error in zip(new, told, strict=True) if error}
     for index, request in chunk:
-        refused = None
-        if request.id not in before:
-            refused = await refusal(call.services, call.caller, request, now=batch.created_at)
-        if refused is None:
-            wanted.append((index, request))
-        else:
-            tally.refuse(index, refused)
-    return wanted
+        if request.id in refused:
+            tally.refuse(index, refused[request.id])
+    return [(index, request) for index, request in chunk if request.id not in refused]
 
 
 async def _stored_before(

@@ -1,5 +1,6 @@
 """One request on its way through the API, and the services that answer it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -59,6 +60,8 @@ class ApiServices:
     """Asked from whoever scrapes `/metrics`, as a bearer token; None leaves it open."""
     requests_max: int = 500
     """Requests in flight in this process; beyond, they are refused."""
+    batch_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a chunk of a batch is being checked."""
 
     def new_id(self) -> bytes:
         """A fresh UUIDv7."""

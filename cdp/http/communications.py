@@ -9,7 +9,7 @@ from cdp.domain.delivery_result import WorkItem
 from cdp.domain.event import Status
 from cdp.domain.ids import BatchId, RequestId, ResultId, id_from_text, text_of
 from cdp.errors import CdpError, Conflict, FieldError, Invalid, NotFound, TooLate
-from cdp.http.admission import PRIORITIES, refusal, request_of
+from cdp.http.admission import PRIORITIES, refusals, request_of
 from cdp.http.answer import Answer, json_answer
 from cdp.http.body import SINGLE_BYTES_MAX, Body, media_type
 from cdp.http.call import Call
@@ -39,7 +39,7 @@ async def post_communication(call: Call) -> Answer:
         idempotency_key=key,
         body_hash=None if key is None else body_hash(PATH, raw),
     )
-    refused = await refusal(services, caller, request, now=request.requested_at)
+    [refused] = await refusals(services, caller, [request], now=request.requested_at)
     # What was accepted before is answered the same, even if it would be refused today.
     if refused is not None and not await _came_before(call, request):
         raise refused

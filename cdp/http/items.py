@@ -1,16 +1,19 @@
 """Takes the items of a batch out of its body, each as the bytes that it came in.
 
-An item is parsed by itself, so that what is wrong with one is no matter of the others. Of a JSON
-array only the outermost commas are looked for; of NDJSON the line ends.
+What is wrong with one item is no matter of the others. So of a JSON array only the outermost commas
+are looked for, and of NDJSON the line ends; what lies between is parsed by itself. Where a whole
+stretch of an array is in order, which is the rule, it is parsed at once, at half the cost.
 """
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
-from typing import Final
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 from cdp.errors import FieldError, Invalid, PayloadTooLarge
 from cdp.http.body import SINGLE_BYTES_MAX
+from cdp.http.json_input import load_elements
 from cdp.http.problems import Malformed
 
 ITEMS_MAX: Final = 10_000
@@ -52,35 +55,116 @@ def item_too_large() -> PayloadTooLarge:
     return PayloadTooLarge(f"An item is larger than {SINGLE_BYTES_MAX // 1024} KiB.")
 
 
-async def array_items(raw: bytes) -> AsyncIterator[bytes]:
-    """The elements of a JSON array, as their bytes.
+class Parsed(NamedTuple):
+    """An item that has been read along with its neighbours."""
+
+    value: Any
+
+
+Item = bytes | Parsed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A part of an array's bytes: one item, or a stretch of them that is in order."""
+
+    begin: int
+    end: int
+    count: int
+    values: list[Any] | None = None
+    """Kept where they are the whole array. A large one is read twice instead, since its values
+    take many times the memory of its bytes."""
+
+
+async def array_items(raw: bytes, pieces: Sequence[Piece]) -> AsyncIterator[Item]:
+    """The elements of a JSON array that was cut into these pieces."""
+    for piece in pieces:
+        values = piece.values
+        if values is None and piece.count > 1:
+            values = _elements(raw, piece.begin, piece.end)
+        if values is None:
+            yield raw[piece.begin : piece.end]
+        else:
+            for value in values:
+                yield Parsed(value)
+
+
+async def cut_array(raw: bytes, *, stretch: int = STRETCH_BYTES_MAX) -> list[Piece]:
+    """How a JSON array is cut, once it is known that it is one, and closes.
+
+    Args:
+        raw: the body.
+        stretch: the bytes that are read at once, at most.
 
     Raises:
         Malformed: it is not an array whose brackets close.
         Invalid: it is some other JSON value, or an empty array.
+        PayloadTooLarge: it has too many elements.
     """
     start = len(raw) - len(raw.lstrip(_BLANK))
     if raw[start : start + 1] != b"[":
         _refuse_other(raw[start:])
-    begin, seen = start + 1, 0
+    begin, end = start + 1, len(raw.rstrip(_BLANK)) - 1
+    if end - begin <= stretch and (values := load_elements(raw)):
+        if len(values) > ITEMS_MAX:
+            raise too_many()
+        return [Piece(begin=begin, end=end, count=len(values), values=values)]
+    pieces, count = [], 0
+    async for piece in _pieces(raw, begin, stretch):
+        pieces.append(piece)
+        count += piece.count
+        if count > ITEMS_MAX:
+            raise too_many()
+    return pieces
+
+
+async def _pieces(raw: bytes, first: int, stretch: int) -> AsyncIterator[Piece]:
+    """Cut by stretches as long as that goes, and item by item where it does not."""
+    begin, walk_until, seen = first, first, first
+    joint = b""
     while True:
+        if joint and begin >= walk_until:
+            at = raw.rfind(joint, begin, begin + stretch)
+            if at > begin and (values := _elements(raw, begin, at)):
+                yield Piece(begin=begin, end=at, count=len(values))
+                begin = at + 1
+                await asyncio.sleep(0)
+                continue
+            walk_until = begin + stretch
         # There is always a match, if only of nothing.
         at = _ITEM.match(raw, begin, begin + STRETCH_BYTES_MAX).end()  # type: ignore[union-attr]
         if raw[at : at + 1] not in (b",", b"]"):
             at = await _end_of_item(raw, begin)
         if raw[at : at + 1] != b",":
             break
-        yield raw[begin:at]
+        yield Piece(begin=begin, end=at, count=1)
+        joint = joint or _joint(raw, at)
         begin = at + 1
         if begin - seen > STRETCH_BYTES_MAX:
             seen = begin
             await asyncio.sleep(0)
     if raw[at : at + 1] != b"]" or raw[at + 1 :].strip(_BLANK):
         raise Malformed("The body is not one JSON array.")
-    last = raw[begin:at]
-    if begin == start + 1 and not last.strip(_BLANK):
+    if begin == first and not raw[begin:at].strip(_BLANK):
         raise Invalid.at("", "empty", "The batch has no items.")
-    yield last
+    yield Piece(begin=begin, end=at, count=1)
+
+
+def _joint(raw: bytes, comma: int) -> bytes:
+    """What stands between two items and begins the second: most others are joined by the same.
+
+    It is a guess where a stretch may end. Whether one does is known when it could be parsed: what
+    JSON reads up to there is whole items.
+    """
+    match = _JOINT.match(raw, comma)
+    return b"" if match is None else match[0]
+
+
+_JOINT: Final = re.compile(rb'[,][ \t\r\n]{0,100}+\{[ \t\r\n]{0,100}+"[^"\\]{1,100}+"')
+
+
+def _elements(raw: bytes, begin: int, end: int) -> list[Any] | None:
+    return load_elements(b"[%b]" % raw[begin:end])
 
 
 async def _end_of_item(raw: bytes, begin: int) -> int:

@@ -169,7 +169,7 @@ class RecipientIn(Input):
     name: DisplayName = ""
     locale: Locale | None = None
     timezone: Timezone | None = None
-    data: Data = {}
+    data: Data = Field(default_factory=dict)
 
 
 class ContentIn(Input):
@@ -198,15 +198,17 @@ class CommunicationIn(Input):
     content: ContentIn | None = None
     campaign: Label | None = None
     segment: Label | None = None
-    data: Data = {}
+    data: Data = Field(default_factory=dict)
     priority: PriorityWord = "normal"
     send_at: Time = None
     expires_at: Time = None
     reference: Reference | None = None
-    metadata: Annotated[dict[MetadataName, MetadataValue], Field(max_length=METADATA_MAX)] = {}
+    metadata: Annotated[dict[MetadataName, MetadataValue], Field(max_length=METADATA_MAX)] = Field(
+        default_factory=dict
+    )
     tracking: TrackingIn | None = None
-    cc: Annotated[list[MailboxIn], Field(max_length=COPIES_MAX)] = []
-    bcc: Annotated[list[MailboxIn], Field(max_length=COPIES_MAX)] = []
+    cc: Annotated[list[MailboxIn], Field(max_length=COPIES_MAX)] = Field(default_factory=list)
+    bcc: Annotated[list[MailboxIn], Field(max_length=COPIES_MAX)] = Field(default_factory=list)
     reply_to: MailboxIn | None = None
     headers: Annotated[
         dict[str, str],
@@ -215,7 +217,7 @@ class CommunicationIn(Input):
             description="More headers. Those that the platform writes itself are refused.",
             examples=[{"X-Order": "12345"}],
         ),
-    ] = {}
+    ] = Field(default_factory=dict)
 
 
 def _no_defaults(schema: dict[str, Any]) -> None:
@@ -247,5 +249,5 @@ class RenderIn(Input):
     """Data to try a template with."""
 
     version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
-    data: Data = {}
+    data: Data = Field(default_factory=dict)
     recipient: RecipientIn | None = None

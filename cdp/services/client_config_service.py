@@ -50,6 +50,12 @@ class ReadThrough(Generic[K, V]):
                 await self._refresh(stale)
         return {k: value for k in wanted if (value := self._entries[k][1]) is not None}
 
+    def forget_absent(self, keys: Iterable[K]) -> None:
+        """Ask again for those that were not there."""
+        for key in keys:
+            if key in self._entries and self._entries[key][1] is None:
+                del self._entries[key]
+
     def _is_fresh(self, key: K) -> bool:
         entry = self._entries.get(key)
         return entry is not None and entry[0] > self._clock.monotonic()
@@ -121,6 +127,15 @@ class ClientConfigService:
     ) -> dict[tuple[ClientId, str], TemplateVersion]:
         """The current version of each client's template, where there is one."""
         return await self._current.get_many(names)
+
+    async def unknown_templates(
+        self, names: Iterable[tuple[ClientId, str]]
+    ) -> set[tuple[ClientId, str]]:
+        """Those that do not exist, as of now: who saves a template uses it next."""
+        wanted = set(names)
+        absent = wanted - (await self._current.get_many(wanted)).keys()
+        self._current.forget_absent(absent)
+        return absent - (await self._current.get_many(absent)).keys()
 
     async def retry_policies(self, ids: Iterable[ClientId]) -> dict[ClientId, RetryPolicy]:
         """The retry policy of each client."""

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from cdp.domain.communication import Communication
 from cdp.domain.communication_request import (
+    NO_ENVELOPE,
+    NO_TRACKING,
     CommunicationRequest,
     Content,
     Envelope,
@@ -35,7 +37,7 @@ _NOTHING: Final[tuple[Any, ...]] = ({}, ())
 
 def request_document(request: CommunicationRequest) -> Document:
     """For `communication_requests`."""
-    content, envelope, tracking = request.content, request.envelope, request.tracking
+    content = request.content
     return present(
         _id=request.id,
         client_id=request.client_id,
@@ -51,18 +53,30 @@ def request_document(request: CommunicationRequest) -> Document:
         expires_at=request.expires_at,
         reference=request.reference,
         metadata=dict(request.metadata),
-        tracking=present(opens=tracking.opens, clicks=tracking.clicks),
-        envelope=present(
-            cc=envelope.cc,
-            bcc=envelope.bcc,
-            reply_to=envelope.reply_to,
-            headers=envelope.headers,
-        ),
+        tracking=_tracking_document(request.tracking),
+        envelope=_envelope_document(request.envelope),
         source=request.source,
         batch_id=request.batch_id,
         idempotency_key=request.idempotency_key,
         body_hash=request.body_hash,
         created_at=request.requested_at,
+    )
+
+
+def _tracking_document(tracking: Tracking) -> Document:
+    if tracking is NO_TRACKING:
+        return {}
+    return present(opens=tracking.opens, clicks=tracking.clicks)
+
+
+def _envelope_document(envelope: Envelope) -> Document:
+    if envelope is NO_ENVELOPE:
+        return {}
+    return present(
+        cc=envelope.cc,
+        bcc=envelope.bcc,
+        reply_to=envelope.reply_to,
+        headers=envelope.headers,
     )
 
 
