@@ -222,16 +222,16 @@ class GroupCommit:
 
     A flusher takes what waits when its last flush ends, so a lone request waits for nothing. After
     a crowd it pauses for a moment: those it has just answered come again and share the next group
-    with those that came meanwhile, which costs a twentieth less of all processors and leaves the
-    median wait as it was. A second flusher begins only with a group worth its round trips. Each
-    request gets its own outcome; a caller that goes away does not take the others, nor its own
-    write, with it.
+    with those that came meanwhile. A longer pause makes larger groups, but who has just missed
+    one waits for it twice: with 20 ms the 99th percentile was a third higher than with 8. A
+    second flusher begins only with a group worth its round trips. Each request gets its own
+    outcome; a caller that goes away does not take the others, nor its own write, with it.
     """
 
     FLUSHERS: Final = 2
     SECOND_LEAST: Final = 100
     CROWD: Final = 8
-    CROWD_PAUSE_S: Final = 0.02
+    CROWD_PAUSE_S: Final = 0.008
     GROUP_MAX: Final = 500
 
     def __init__(
