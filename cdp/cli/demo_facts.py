@@ -177,7 +177,7 @@ def checks(facts: Facts) -> list[Check]:
         *found,
         Check(sentence="Opened as often as read", wanted=facts.opened, found=_opened(facts)),
         Check(sentence="Clicked as often as followed", wanted=facts.clicked, found=_clicked(facts)),
-        Check(sentence="Every pixel and link answers", wanted=0, found=facts.follow_failed),
+        Check(sentence="Pixels and links without an answer", wanted=0, found=facts.follow_failed),
     ]
 
 

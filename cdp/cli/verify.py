@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -13,6 +14,8 @@ from cdp.services.verification_service import Verification
 EXIT_CLEAN: Final = 0
 EXIT_VIOLATIONS: Final = 1
 SHOWN_MAX: Final = 50
+NAME_CHARS_MIN: Final = 8
+WIDE_CHARS: Final = 104
 
 _COLUMNS: Final = (
     ("accepted", "accepted"),
@@ -36,7 +39,7 @@ def exit_code(verification: Verification) -> int:
 
 def print_verification(console: Console, verification: Verification) -> None:
     """Print the balances, the violations, and one closing sentence."""
-    console.print(_balances(verification))
+    console.print(_balances(verification), crop=False)
     if verification.violations:
         console.print(_violations(verification))
     for line in _remarks(verification):
@@ -61,10 +64,18 @@ def closing_sentence(verification: Verification) -> str:
 
 
 def _balances(verification: Verification) -> Table:
-    table = Table(title="Books", title_justify="left")
-    table.add_column("client")
     total = verification.total
     shown = [name for name, _ in _COLUMNS if name in _ALWAYS or getattr(total, name)]
+    # What most platforms show fits on 80 columns; the rest is wider than to lose the names.
+    table = Table(
+        title="Books",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        padding=0,
+        width=WIDE_CHARS if len(shown) > len(_COLUMNS) - 2 else None,
+    )
+    table.add_column("client", min_width=NAME_CHARS_MIN)
     for name, label in _COLUMNS:
         if name in shown:
             table.add_column(label, justify="right", no_wrap=True)
