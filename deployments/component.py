@@ -16,8 +16,9 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_S: Final = 1.0
 ERROR_PAUSE_S: Final = 1.0
-GARBAGE_THRESHOLD: Final = 20_000
-"""New objects between two looks for cycles; Python's own 700 looks at each batch many times."""
+GARBAGE_THRESHOLD: Final = 100_000
+"""New objects between two looks for cycles. More than a batch has: a look walks over all of it, and
+when it is done with nothing of it is left. Python's own 700 would look many times."""
 
 
 def leave_loaded_alone() -> None:
