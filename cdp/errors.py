@@ -9,6 +9,7 @@ CdpError
 ├── IdempotencyKeyInUse
 ├── Conflict
 │   └── TooLate
+├── PreconditionFailed
 ├── PayloadTooLarge
 ├── UnsupportedMediaType
 ├── Overloaded                with the seconds after which to repeat
@@ -80,6 +81,10 @@ class Conflict(CdpError):
 
 class TooLate(Conflict):
     """The communication was already attempted or is finished."""
+
+
+class PreconditionFailed(CdpError):
+    """It was changed since the version that `If-Match` names."""
 
 
 class PayloadTooLarge(CdpError):

@@ -15,7 +15,7 @@ from typing import Any, Final
 from pydantic import SecretStr
 
 from cdp.domain.breaker import Breaker
-from cdp.domain.delivery_config import DeliveryConfig
+from cdp.domain.delivery_config import ALL, DeliveryConfig
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.ids import ClientId
 from cdp.embedded.state import StateFolder
@@ -34,12 +34,14 @@ from cdp.services.client_config_service import ClientConfigService
 from cdp.services.communication_intake import CommunicationIntake, GroupCommit
 from cdp.services.communication_reading import CommunicationReading
 from cdp.services.communication_service import CommunicationService
+from cdp.services.delivery_config_service import DeliveryConfigService
 from cdp.services.delivery_service import DeliveryLimits, DeliveryService
 from cdp.services.delivery_tracking_service import DeliveryTrackingService
 from cdp.services.message_service import MessageService, TrackingUrls
 from cdp.services.partition_service import PartitionAssigner, PartitionHolder, PartitionOwners
 from cdp.services.queueing_service import QueueingService
 from cdp.services.scheduling_service import SchedulingService
+from cdp.services.segment_service import SegmentService
 from cdp.services.template_service import TemplateEngine, TemplateService
 from cdp.services.verification_service import VerificationService
 from cdp.settings import Settings
@@ -55,6 +57,7 @@ from cdp.storage.delivery_results import DeliveryResults
 from cdp.storage.links import Links
 from cdp.storage.migrations import migrate
 from cdp.storage.partition_leases import PartitionLeases
+from cdp.storage.segments import SegmentAssignments, Segments
 from cdp.storage.templates import Templates
 from cdp.telemetry import Telemetry
 
@@ -154,10 +157,22 @@ class Wiring:
             id_key=self.keys.id_key,
         )
 
-    @cached_property
-    def delivery_configs(self) -> DeliveryConfigs:
-        """`delivery_configs`: retries and delivery, by client."""
-        return DeliveryConfigs(self.database)
+    def segment_service(self) -> SegmentService:
+        """Segments and the templates that they get."""
+        return SegmentService(
+            segments=Segments(self.database),
+            assignments=SegmentAssignments(self.database),
+            templates=Templates(self.database),
+            clock=self.clock,
+        )
+
+    def delivery_config_service(self) -> DeliveryConfigService:
+        """Delivery configurations, made and changed."""
+        return DeliveryConfigService(
+            configs=DeliveryConfigs(self.database),
+            clock=self.clock,
+            random_bytes=secrets.token_bytes,
+        )
 
     @cached_property
     def config(self) -> ClientConfigService:
@@ -166,7 +181,8 @@ class Wiring:
             clients=Clients(self.database),
             senders=Senders(self.database),
             templates=Templates(self.database),
-            delivery_configs=self.delivery_configs,
+            delivery_configs=DeliveryConfigs(self.database),
+            assignments=SegmentAssignments(self.database),
             clock=self.clock,
         )
 
@@ -205,7 +221,7 @@ class Wiring:
 
     async def set_retry_policy(self, client_id: ClientId | None, **fields: Any) -> None:
         """Set a client's delivery configuration, or the platform's; see `DeliveryConfig`."""
-        await DeliveryConfigs(self.database).put(client_id, DeliveryConfig(**fields))
+        await self.delivery_config_service().set(client_id, ALL, DeliveryConfig(**fields))
 
     def backlog(self) -> Backlog:
         """The limits on unfinished work; with the embedded MongoDB, on its disk as well."""
@@ -251,10 +267,13 @@ class Wiring:
             ),
             templates=TemplateService(
                 templates=Templates(self.database),
+                assignments=SegmentAssignments(self.database),
                 engine=engine,
                 clock=self.clock,
                 random_bytes=secrets.token_bytes,
             ),
+            delivery_configs=self.delivery_config_service(),
+            segments=self.segment_service(),
             backlog=backlog,
             clock=self.clock,
             random_bytes=secrets.token_bytes,

@@ -21,7 +21,7 @@ from tests.waiting import eventually
 
 ATTEMPT_LEASE_S: Final = 8.0
 SHARD_LEASE_S: Final = 3.0
-RETRY: Final = {"attempts_max": 6, "backoff_base_s": 1.0, "backoff_cap_s": 4.0}
+RETRY: Final = {"attempts_max": 6, "backoff_initial_s": 1.0, "backoff_cap_s": 4.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

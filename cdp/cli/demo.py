@@ -24,7 +24,7 @@ from cdp.cli.demo_run import Stage, demonstrate
 from cdp.cli.shell import out, refusals, settings, with_wiring
 from cdp.cli.start import bring_up_apart
 from cdp.cli.verify import print_verification
-from cdp.domain.delivery_config import DeliveryConfig
+from cdp.domain.delivery_config import ALL, DeliveryConfig
 from cdp.embedded.state import EmbeddedError
 from cdp.services.verification_service import Verification
 from cdp.wiring import Wiring
@@ -33,7 +33,7 @@ from deployments.local_cluster import LocalCluster
 EXAMPLES: Final = Path(__file__).parent.parent.parent / "examples"
 SHOP: Final = ("shop", "hello@shop.example", "Linden & Loom")
 BANK: Final = ("bank", "no-reply@bank.example", "Harbour Bank")
-RETRIES: Final = DeliveryConfig(attempts_max=4, backoff_base_s=1.5, backoff_cap_s=10.0)
+RETRIES: Final = DeliveryConfig(attempts_max=4, backoff_initial_s=1.5, backoff_cap_s=10.0)
 """So that a temporary error costs the demonstration seconds, not the hours that email takes."""
 KEY_ENDS: Final = timedelta(days=7)
 INTERRUPTED: Final = 130
@@ -158,7 +158,7 @@ async def prepare(wiring: Wiring) -> Keys:
     expires_at = datetime.now(UTC) + KEY_ENDS
     for name, email, sender in (SHOP, BANK):
         client = await client_with_sender(wiring, name, sender_email=email, sender_name=sender)
-        await wiring.delivery_configs.put(client.id, RETRIES)
+        await wiring.delivery_config_service().set(client.id, ALL, RETRIES)
         key = await wiring.access_service().create_key(
             client.id, name="cdp demo", expires_at=expires_at
         )

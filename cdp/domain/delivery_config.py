@@ -1,12 +1,31 @@
-"""Delivery configuration: fields that inherit from the platform to the client, one by one.
+"""Delivery configuration: fields that inherit, one by one, from the platform down to a segment.
 
-Campaign, segment and channel will be further levels of the same inheritance.
+A level is the platform's or a client's, and is for all, or only for what has a certain channel,
+campaign or segment. Of each field the narrowest level that names it counts: the client's before the
+platform's; of one owner's the level that names more; of as many the one that names the segment,
+then the campaign, then the channel.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any, Final
 
-from cdp.domain.retry import RetryPolicy
+from cdp.domain.ids import ClientId
+from cdp.domain.retry import REPEATABLE, RetryPolicy
+
+LEVELS_MAX: Final = 1_000
+"""Levels that a client may have."""
+RESOLVED_MAX: Final = 10_000
+
+BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
+    "attempts_max": (1, 100),
+    "backoff_initial_s": (0.01, 86_400),
+    "backoff_factor": (1, 10),
+    "backoff_cap_s": (0.01, 7 * 86_400),
+    "backoff_jitter": (0, 1),
+}
+"""The least and the most that each number may be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,33 +33,151 @@ class DeliveryConfig:
     """What one level says; None is said by the level above."""
 
     attempts_max: int | None = None
-    backoff_base_s: float | None = None
+    backoff_initial_s: float | None = None
     backoff_factor: float | None = None
     backoff_cap_s: float | None = None
+    backoff_jitter: float | None = None
+    retry_on: tuple[str, ...] | None = None
     at_least_once: bool | None = None
 
+    def said(self) -> dict[str, Any]:
+        """The fields that this level names."""
+        given = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: value for name, value in given.items() if value is not None}
 
-def inherited(levels: Iterable[DeliveryConfig]) -> DeliveryConfig:
-    """The levels as one, the widest first: the narrowest that names a field wins it."""
-    merged: dict[str, object] = {}
-    for level in levels:
-        for field in fields(level):
-            value = getattr(level, field.name)
-            if value is not None:
-                merged[field.name] = value
-    return DeliveryConfig(**merged)  # type: ignore[arg-type]
+    def faults(self) -> dict[str, str]:
+        """What is wrong, by field."""
+        wrong = {
+            name: f"This must be from {least:g} to {most:g}."
+            for name, (least, most) in BOUNDS.items()
+            if (value := getattr(self, name)) is not None and not least <= value <= most
+        }
+        if self.retry_on is not None and not REPEATABLE.issuperset(self.retry_on):
+            wrong["retry_on"] = f"Those that can be retried are {', '.join(sorted(REPEATABLE))}."
+        return wrong
+
+
+FIELDS: Final = tuple(each.name for each in fields(DeliveryConfig))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigScope:
+    """What a level is for, or what a communication is: on both sides None names nothing."""
+
+    channel: str | None = None
+    campaign: str | None = None
+    segment: str | None = None
+
+    def covers(self, other: "ConfigScope") -> bool:
+        """Whether what this names is so of the other."""
+        return (
+            self.channel in (None, other.channel)
+            and self.campaign in (None, other.campaign)
+            and self.segment in (None, other.segment)
+        )
+
+    @property
+    def narrowness(self) -> tuple[int, bool, bool, bool]:
+        """Compares two scopes of one owner: the narrower is greater."""
+        named = (self.segment is not None, self.campaign is not None, self.channel is not None)
+        return (sum(named), *named)
+
+
+ALL: Final = ConfigScope()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigLevel:
+    """What is said in one place, and where."""
+
+    id: bytes
+    client_id: ClientId | None
+    """None: the platform's, for all clients."""
+    scope: ConfigScope
+    config: DeliveryConfig
+    version: int
+    """Rises with each change, from 1."""
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedConfig:
+    """What counts for a communication, and which level said each field."""
+
+    config: DeliveryConfig
+    origins: Mapping[str, ConfigLevel]
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigLevels:
+    """All levels that may count for one client; it answers a scope the second time from memory."""
+
+    levels: Sequence[ConfigLevel]
+    _resolved: dict[ConfigScope, ResolvedConfig] = field(default_factory=dict)
+    _policies: dict[ConfigScope, RetryPolicy] = field(default_factory=dict)
+
+    def resolve(self, scope: ConfigScope) -> ResolvedConfig:
+        """What counts for communications of this scope."""
+        if scope not in self._resolved:
+            if len(self._resolved) >= RESOLVED_MAX:
+                self._resolved.clear()
+                self._policies.clear()
+            self._resolved[scope] = inherited(self.levels, scope)
+        return self._resolved[scope]
+
+    def retry_policy(self, scope: ConfigScope) -> RetryPolicy:
+        """The retry policy that this amounts to."""
+        policy = self._policies.get(scope)
+        if policy is None:
+            policy = self._policies[scope] = retry_policy(self.resolve(scope).config)
+        return policy
+
+
+def inherited(levels: Iterable[ConfigLevel], scope: ConfigScope) -> ResolvedConfig:
+    """What all levels say together for communications of this scope."""
+    covering = [level for level in levels if level.scope.covers(scope)]
+    covering.sort(key=lambda level: (level.client_id is not None, level.scope.narrowness))
+    values: dict[str, Any] = {}
+    origins: dict[str, ConfigLevel] = {}
+    for level in covering:
+        said = level.config.said()
+        values |= said
+        origins |= dict.fromkeys(said, level)
+    return ResolvedConfig(config=DeliveryConfig(**values), origins=origins)
 
 
 def retry_policy(config: DeliveryConfig) -> RetryPolicy:
-    """The policy that a configuration amounts to, the defaults filled in."""
+    """The policy that a configuration amounts to, the defaults filled in.
+
+    A cap below the first wait, which two levels can say together, is raised to it.
+    """
     default = RetryPolicy()
-    base_s = config.backoff_base_s or default.base_s
+    initial_s = _or(config.backoff_initial_s, default.initial_s)
     return RetryPolicy(
-        attempts_max=config.attempts_max or default.attempts_max,
-        base_s=base_s,
-        factor=config.backoff_factor or default.factor,
-        cap_s=max(config.backoff_cap_s or default.cap_s, base_s),
-        at_least_once=default.at_least_once
-        if config.at_least_once is None
-        else config.at_least_once,
+        attempts_max=_or(config.attempts_max, default.attempts_max),
+        initial_s=initial_s,
+        factor=_or(config.backoff_factor, default.factor),
+        cap_s=max(_or(config.backoff_cap_s, default.cap_s), initial_s),
+        jitter=_or(config.backoff_jitter, default.jitter),
+        retry_on=default.retry_on if config.retry_on is None else frozenset(config.retry_on),
+        at_least_once=_or(config.at_least_once, default.at_least_once),
     )
+
+
+def effective(config: DeliveryConfig) -> dict[str, Any]:
+    """Every field with the value that counts."""
+    policy = retry_policy(config)
+    return {
+        "attempts_max": policy.attempts_max,
+        "backoff_initial_s": policy.initial_s,
+        "backoff_factor": policy.factor,
+        "backoff_cap_s": policy.cap_s,
+        "backoff_jitter": policy.jitter,
+        "retry_on": sorted(policy.retry_on),
+        "at_least_once": policy.at_least_once,
+    }
+
+
+def _or(said: Any, default: Any) -> Any:
+    return default if said is None else said

@@ -50,6 +50,8 @@ class WorkItem:
     request_id: RequestId
     client_id: ClientId
     channel: str
+    campaign: str | None = None
+    segment: str | None = None
     partition: Partition
     lane: str
     priority: Priority

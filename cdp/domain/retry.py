@@ -10,6 +10,12 @@ from typing import Final
 
 _EXPONENT_MAX: Final = 40
 
+MAILBOX_FULL: Final = "mailbox_full"
+RETRIED: Final = frozenset({"transient", "throttled", "config", MAILBOX_FULL})
+"""Kinds of failure that are retried where nothing else is said."""
+REPEATABLE: Final = RETRIED | {"policy"}
+"""Those that can be. A wrong address or content is no better later."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
@@ -19,16 +25,22 @@ class RetryPolicy:
     """
 
     attempts_max: int = 12
-    base_s: float = 60.0
+    initial_s: float = 60.0
+    """The longest wait after the first failure."""
     factor: float = 2.0
     cap_s: float = 6 * 3600.0
+    jitter: float = 1.0
+    """The share of a wait that is drawn: 1 is full jitter, 0 is none."""
+    retry_on: frozenset[str] = RETRIED
     at_least_once: bool = True
     """Whether an attempt with an unknown outcome is tried again, at the risk of a double."""
 
     def __post_init__(self) -> None:
         assert self.attempts_max >= 1
-        assert 0 < self.base_s <= self.cap_s
+        assert 0 < self.initial_s <= self.cap_s
         assert self.factor >= 1
+        assert 0 <= self.jitter <= 1
+        assert self.retry_on <= REPEATABLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +57,6 @@ class GiveUp:
     reason: str
 
 
-RETRYABLE: Final = frozenset({"transient", "throttled", "config"})
-MAILBOX_FULL: Final = "mailbox_full"
 UNKNOWN: Final = "unknown"
 FULL_ATTEMPTS_MAX: Final = 3
 FULL_WAIT: Final = timedelta(hours=24)
@@ -57,18 +67,19 @@ LOST_MAX: Final = 5
 def backoff(policy: RetryPolicy, *, attempt: int, draw: float) -> timedelta:
     """How long to wait after attempt number `attempt` has failed.
 
-    Full jitter: a provider that comes back is not met by all that waits at once.
+    Jitter: a provider that comes back is not met by all that waits at once.
 
     Args:
-        policy: whose base, factor and cap bound the wait.
+        policy: whose initial wait, factor and cap bound the wait.
         attempt: the one that failed, counted from 1.
         draw: a random number in [0, 1).
     """
     assert attempt >= 1
     assert 0 <= draw < 1
-    # In seconds and capped, since base * factor**attempt leaves timedelta's range early.
+    # In seconds and capped, since initial * factor**attempt leaves timedelta's range early.
     growth = policy.factor ** min(attempt - 1, _EXPONENT_MAX)
-    return timedelta(seconds=min(policy.base_s * growth, policy.cap_s) * draw)
+    bound_s = min(policy.initial_s * growth, policy.cap_s)
+    return timedelta(seconds=bound_s * (1 - policy.jitter * (1 - draw)))
 
 
 def after_failure(
@@ -83,7 +94,7 @@ def after_failure(
     """What becomes of a result whose attempt number `attempt` failed.
 
     Args:
-        policy: the client's.
+        policy: of its client, channel, campaign and segment.
         attempt: the one that failed, counted from 1.
         failure: a `FailureClass` or `unknown`.
         lost: attempts in a row whose worker vanished.
@@ -94,12 +105,12 @@ def after_failure(
         return GiveUp(reason="poison")
     if failure == UNKNOWN and not policy.at_least_once:
         return GiveUp(reason="outcome_unknown")
+    if failure != UNKNOWN and failure not in policy.retry_on:
+        return GiveUp(reason=failure)
     if failure == MAILBOX_FULL:
         spent = attempt >= min(FULL_ATTEMPTS_MAX, policy.attempts_max)
         wait = min(FULL_WAIT, timedelta(seconds=policy.cap_s))
         return GiveUp(reason=failure) if spent else Retry(wait=wait)
-    if failure not in RETRYABLE and failure != UNKNOWN:
-        return GiveUp(reason=failure)
     if attempt >= policy.attempts_max:
         return GiveUp(reason="attempts_spent")
     wait = backoff(policy, attempt=attempt, draw=draw)

@@ -21,6 +21,7 @@ from cdp.domain.communication_request import (
 )
 from cdp.domain.delivery_result import Priority
 from cdp.domain.ids import BatchId, ClientId, RequestId, result_ids
+from cdp.domain.segment import AssignmentKey, assignment_key
 from cdp.errors import CdpError, Conflict, FieldError, Forbidden, Invalid
 from cdp.http.call import ApiServices
 from cdp.http.json_input import pointer_of
@@ -85,9 +86,11 @@ def request_of(
 
 
 def _contradictions(given: CommunicationIn) -> Iterator[FieldError]:
-    if given.template is None and given.content is None:
+    if given.template is None and given.content is None and given.segment is None:
         yield FieldError(
-            pointer="/template", code="missing", detail="Give either a template or content."
+            pointer="/template",
+            code="missing",
+            detail="Give a template, content, or a segment that a template is assigned to.",
         )
     if given.template is not None and given.content is not None:
         yield FieldError(
@@ -161,10 +164,20 @@ async def refusals(
     unknown = await services.config.unknown_templates(
         (client_id, request.template) for request in requests if request.template is not None
     )
+    unassigned = await services.config.unassigned(
+        key for request in requests if (key := assignment_key(request)) is not None
+    )
     setting = (await services.config.clients((client_id,))).get(client_id)
     has_sender = setting is not None and setting.sender is not None
     return [
-        _refusal(request, caller, now=now, unknown=unknown, has_sender=has_sender)
+        _refusal(
+            request,
+            caller,
+            now=now,
+            unknown=unknown,
+            unassigned=unassigned,
+            has_sender=has_sender,
+        )
         or _no_room(services, caller, request)
         for request in requests
     ]
@@ -176,6 +189,7 @@ def _refusal(
     *,
     now: datetime,
     unknown: Set[tuple[ClientId, str]],
+    unassigned: Set[AssignmentKey],
     has_sender: bool,
 ) -> CdpError | None:
     if not caller.live:
@@ -184,6 +198,10 @@ def _refusal(
         return Invalid.at("/expires_at", "past", "This time has passed.")
     if (request.client_id, request.template) in unknown:
         return Invalid.at("/template", "unknown", f"There is no template named {request.template}.")
+    if assignment_key(request) in unassigned:
+        where = "" if request.campaign is None else f" in the campaign {request.campaign}"
+        detail = f"No template is assigned to the segment {request.segment}{where}."
+        return Invalid.at("/segment", "unassigned", detail)
     if not has_sender:
         return Conflict("No sender is set for this client on the channel email.")
     return None

@@ -13,7 +13,8 @@ from cdp.errors import Invalid
 from cdp.http.answer import Answer, json_answer
 from cdp.http.batches import NDJSON
 from cdp.http.call import Call
-from cdp.http.communications import JSON, id_in_path, known_parameters
+from cdp.http.communications import id_in_path, known_parameters
+from cdp.http.json_body import JSON
 from cdp.http.pagination import cursor_of, limit_of, next_cursor
 from cdp.http.views import result_view
 

@@ -17,7 +17,7 @@ from cdp.http.admission import refusals, request_of
 from cdp.http.answer import Answer, json_answer
 from cdp.http.body import BATCH_BYTES_MAX, SINGLE_BYTES_MAX, Body, media_type
 from cdp.http.call import Call
-from cdp.http.communications import JSON, id_in_path, known_parameters
+from cdp.http.communications import id_in_path, known_parameters
 from cdp.http.idempotency import REPLAYED, body_hash, key_of
 from cdp.http.items import (
     ITEMS_MAX,
@@ -29,6 +29,7 @@ from cdp.http.items import (
     line_items,
     too_many,
 )
+from cdp.http.json_body import JSON
 from cdp.http.json_input import parse, validate
 from cdp.http.models import CommunicationIn
 from cdp.http.problems import BodyTooSlow, Malformed, document_of

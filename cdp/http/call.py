@@ -21,6 +21,8 @@ from cdp.services.client_config_service import ClientConfigService
 from cdp.services.communication_intake import GroupCommit
 from cdp.services.communication_reading import CommunicationReading
 from cdp.services.communication_service import CommunicationService
+from cdp.services.delivery_config_service import DeliveryConfigService
+from cdp.services.segment_service import SegmentService
 from cdp.services.template_service import TemplateService
 
 
@@ -45,6 +47,8 @@ class ApiServices:
     communications: CommunicationService
     reading: CommunicationReading
     templates: TemplateService
+    segments: SegmentService
+    delivery_configs: DeliveryConfigService
     backlog: Backlog
     clock: Clock
     random_bytes: Callable[[int], bytes]

@@ -14,6 +14,7 @@ from cdp.http.answer import Answer, json_answer
 from cdp.http.body import SINGLE_BYTES_MAX, Body, media_type
 from cdp.http.call import Call
 from cdp.http.idempotency import REPLAYED, body_hash, key_of
+from cdp.http.json_body import JSON, json_body
 from cdp.http.json_input import parse
 from cdp.http.models import ChangeIn, CommunicationIn, parse_time
 from cdp.http.pagination import cursor_of, limit_of, next_cursor
@@ -21,7 +22,6 @@ from cdp.http.views import accepted_view, content_view, event_view, request_view
 from cdp.services.communication_reading import Filters
 
 PATH: Final = "/communications"
-JSON: Final = "application/json"
 
 
 async def post_communication(call: Call) -> Answer:
@@ -185,9 +185,7 @@ async def get_content(call: Call) -> Answer:
 
 async def patch_communication(call: Call) -> Answer:
     """Change the times or the priority of what is not sent yet."""
-    media_type(call.headers, JSON)
-    raw = await Body(call.headers, call.receive, limit=SINGLE_BYTES_MAX).read()
-    change = _change_of(parse(ChangeIn, raw), call)
+    change = _change_of(await json_body(call, ChangeIn), call)
     client_id = call.caller.client.id
     target = await call.services.reading.target(client_id, id_in_path(call))
     _require_order(change, [target.documents.get(result) or {} for result in target.results])

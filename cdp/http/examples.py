@@ -47,3 +47,20 @@ RENDER: Final[dict[str, Any]] = {
     "data": {"shop": "Example", "name": "Ada"},
     "recipient": {"email": "ada@example.org"},
 }
+SEGMENT: Final[dict[str, Any]] = {"description": "Customers since the first year"}
+ASSIGNMENTS: Final[dict[str, Any]] = {
+    "campaign": {"channel": "email", "campaign": "spring", "template": "welcome"},
+    "all": {"channel": "email", "template": "welcome"},
+}
+DELIVERY_CONFIGS: Final[dict[str, Any]] = {
+    "all": {"attempts_max": 8, "backoff_initial_s": 30},
+    "campaign": {
+        "channel": "email",
+        "campaign": "spring",
+        "segment": "vip",
+        "attempts_max": 20,
+        "retry_on": ["transient", "throttled", "config", "mailbox_full", "policy"],
+    },
+}
+DELIVERY_FIELDS: Final[dict[str, Any]] = {"attempts_max": 30, "backoff_cap_s": 43_200}
+EXPLAIN: Final[dict[str, Any]] = {"channel": "email", "campaign": "spring", "segment": "vip"}

@@ -18,6 +18,7 @@ from cdp.channels.email import (
     check_header_text,
     normalise,
 )
+from cdp.domain.delivery_config import BOUNDS
 from cdp.domain.ids import RECIPIENTS_MAX
 
 NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
@@ -251,3 +252,78 @@ class RenderIn(Input):
     version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     data: Data = Field(default_factory=dict)
     recipient: RecipientIn | None = None
+
+
+class SegmentIn(Input):
+    """What people are to know of a segment."""
+
+    description: Annotated[str, Field(max_length=500, pattern=rf"^[^{_CONTROLS}]*$")] = ""
+
+
+class AssignmentIn(Input):
+    """The template that a segment gets on a channel, in a campaign or in all others."""
+
+    channel: Literal["email"]
+    campaign: Annotated[
+        Label | None,
+        Field(
+            description="Null: all campaigns without an assignment of their own, and no campaign."
+        ),
+    ] = None
+    template: TemplateName
+
+
+def _number(name: str, description: str) -> Any:
+    least, most = BOUNDS[name]
+    return Field(ge=least, le=most, description=description)
+
+
+FailureWord = Literal["transient", "throttled", "config", "mailbox_full", "policy"]
+
+
+class DeliveryFieldsIn(Input):
+    """What a delivery configuration says. What is left out, or null, is inherited."""
+
+    attempts_max: Annotated[
+        int | None, _number("attempts_max", "Attempts in all, the first one too.")
+    ] = None
+    backoff_initial_s: Annotated[
+        float | None, _number("backoff_initial_s", "The longest wait after the first failure.")
+    ] = None
+    backoff_factor: Annotated[
+        float | None, _number("backoff_factor", "How much longer each further wait may be.")
+    ] = None
+    backoff_cap_s: Annotated[
+        float | None, _number("backoff_cap_s", "What no wait is longer than.")
+    ] = None
+    backoff_jitter: Annotated[
+        float | None,
+        _number("backoff_jitter", "The share of each wait that is drawn by lot: 1 is all of it."),
+    ] = None
+    retry_on: Annotated[
+        list[FailureWord] | None,
+        Field(max_length=10, description="Kinds of failure that are tried again."),
+    ] = None
+    at_least_once: Annotated[
+        bool | None,
+        Field(
+            description="Whether an attempt with an unknown outcome is tried again, at the risk of "
+            "a double."
+        ),
+    ] = None
+
+
+class DeliveryConfigIn(DeliveryFieldsIn):
+    """A delivery configuration, and what it is for; what it does not name may be anything."""
+
+    channel: Literal["email"] | None = None
+    campaign: Label | None = None
+    segment: Label | None = None
+
+
+class ExplainIn(Input):
+    """What a communication would be."""
+
+    channel: Literal["email"]
+    campaign: Label | None = None
+    segment: Label | None = None

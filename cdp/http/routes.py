@@ -1,7 +1,7 @@
 """Every route that does something, with what the documentation says of it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 from cdp.domain.event import Status
 from cdp.http import (
@@ -11,36 +11,12 @@ from cdp.http import (
     examples,
     operations,
     outputs,
-    templates,
 )
+from cdp.http.configuration_routes import DELIVERY_CONFIGS, SEGMENTS, TEMPLATES
 from cdp.http.endpoint import BATCH_DEADLINE_S, Operation, Route
 from cdp.http.items import ITEMS_MAX
-from cdp.http.models import ChangeIn, CommunicationIn, RenderIn, TemplateIn
-from cdp.http.pagination import LIMIT_DEFAULT, LIMIT_MAX
-
-Parameter = Mapping[str, Any]
-
-READS: Final = (401, 404, 422, 429, 503)
-WRITES: Final = (400, 401, 408, 409, 413, 415, 422, 429, 503)
-
-
-def _query(name: str, description: str, **schema: Any) -> Parameter:
-    return {
-        "name": name,
-        "in": "query",
-        "required": False,
-        "description": description,
-        "schema": {"type": "string", **schema},
-    }
-
-
-def _paging(*, default: int = LIMIT_DEFAULT, most: int = LIMIT_MAX) -> tuple[Parameter, ...]:
-    limit = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
-    return (
-        _query("limit", "Entries of a page.", **limit),
-        _query("cursor", "The `next_cursor` of the page before.", maxLength=400),
-    )
-
+from cdp.http.models import ChangeIn, CommunicationIn
+from cdp.http.route_parts import LISTS, READS, WRITES, Parameter, paging, query_parameter
 
 ID: Final[Parameter] = {
     "name": "id",
@@ -50,13 +26,6 @@ ID: Final[Parameter] = {
     "schema": {"type": "string", "format": "uuid"},
 }
 BATCH_ID: Final[Parameter] = {**ID, "description": "The id of a batch."}
-NAME: Final[Parameter] = {
-    "name": "name",
-    "in": "path",
-    "required": True,
-    "description": "The name of a template.",
-    "schema": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"},
-}
 IDEMPOTENCY_KEY: Final[Parameter] = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -67,14 +36,16 @@ IDEMPOTENCY_KEY: Final[Parameter] = {
 }
 STATUSES: Final = [status.value for status in Status]
 FILTERS: Final[Sequence[Parameter]] = (
-    _query("status", "Only those in this status.", enum=STATUSES),
-    _query("campaign", "Only those of this campaign."),
-    _query("reference", "Only those with this reference."),
-    _query("recipient", "Only those to this address.", format="email"),
-    _query("batch_id", "Only those of this batch.", format="uuid"),
-    _query("channel", "Only those on this channel."),
-    _query("created_from", "Only those accepted at this time or later.", format="date-time"),
-    _query("created_to", "Only those accepted before this time.", format="date-time"),
+    query_parameter("status", "Only those in this status.", enum=STATUSES),
+    query_parameter("campaign", "Only those of this campaign."),
+    query_parameter("reference", "Only those with this reference."),
+    query_parameter("recipient", "Only those to this address.", format="email"),
+    query_parameter("batch_id", "Only those of this batch.", format="uuid"),
+    query_parameter("channel", "Only those on this channel."),
+    query_parameter(
+        "created_from", "Only those accepted at this time or later.", format="date-time"
+    ),
+    query_parameter("created_to", "Only those accepted before this time.", format="date-time"),
 )
 
 COMMUNICATIONS: Final[Sequence[Route]] = (
@@ -105,9 +76,9 @@ COMMUNICATIONS: Final[Sequence[Route]] = (
             tag="Communications",
             summary="List communications",
             description="One entry for each recipient, the newest first.",
-            parameters=(*FILTERS, *_paging()),
+            parameters=(*FILTERS, *paging()),
             answers={200: outputs.ResultPage},
-            problems=(400, 401, 422, 429, 503),
+            problems=LISTS,
         ),
     ),
     Route(
@@ -246,111 +217,13 @@ BATCHES: Final[Sequence[Route]] = (
             "would run as formulas begin with an apostrophe, unless `raw=1`.",
             parameters=(
                 BATCH_ID,
-                _query("format", "Instead of `Accept`.", enum=list(batch_results.FORMATS)),
-                _query("raw", "Leave CSV cells as they are.", enum=["0", "1"]),
-                *_paging(default=batch_results.JSON_PAGE, most=batch_results.PAGE_MAX),
+                query_parameter("format", "Instead of `Accept`.", enum=list(batch_results.FORMATS)),
+                query_parameter("raw", "Leave CSV cells as they are.", enum=["0", "1"]),
+                *paging(default=batch_results.JSON_PAGE, most=batch_results.PAGE_MAX),
             ),
             answers={200: outputs.ResultPage},
             texts=(batch_results.CSV, batches.NDJSON),
             problems=(400, *READS),
-        ),
-    ),
-)
-
-TEMPLATES: Final[Sequence[Route]] = (
-    Route(
-        method="GET",
-        path="/templates",
-        handler=templates.list_templates,
-        operation=Operation(
-            id="listTemplates",
-            tag="Templates",
-            summary="List templates",
-            parameters=_paging(),
-            answers={200: outputs.TemplatePage},
-            problems=(400, 401, 422, 429, 503),
-        ),
-    ),
-    Route(
-        method="PUT",
-        path="/templates/{name}",
-        handler=templates.put_template,
-        operation=Operation(
-            id="putTemplate",
-            tag="Templates",
-            summary="Save a template",
-            description="Makes a new version (201), unless the current one is the same (200). "
-            "A communication stays with the version that it was rendered with.",
-            parameters=(NAME,),
-            body=TemplateIn,
-            examples={"welcome": examples.TEMPLATE},
-            answers={200: outputs.TemplateOut, 201: outputs.TemplateOut},
-            problems=WRITES,
-        ),
-    ),
-    Route(
-        method="GET",
-        path="/templates/{name}",
-        handler=templates.get_template,
-        operation=Operation(
-            id="getTemplate",
-            tag="Templates",
-            summary="Read a template",
-            parameters=(
-                NAME,
-                _query(
-                    "version",
-                    "Not the current one.",
-                    type="integer",
-                    minimum=1,
-                    maximum=999_999_999,
-                ),
-            ),
-            answers={200: outputs.TemplateOut},
-            problems=READS,
-        ),
-    ),
-    Route(
-        method="DELETE",
-        path="/templates/{name}",
-        handler=templates.delete_template,
-        operation=Operation(
-            id="deleteTemplate",
-            tag="Templates",
-            summary="Take a template out of use",
-            parameters=(NAME,),
-            answers={204: None},
-            problems=READS,
-        ),
-    ),
-    Route(
-        method="GET",
-        path="/templates/{name}/versions",
-        handler=templates.list_versions,
-        operation=Operation(
-            id="listTemplateVersions",
-            tag="Templates",
-            summary="List the versions of a template",
-            parameters=(NAME,),
-            answers={200: outputs.VersionList},
-            problems=READS,
-        ),
-    ),
-    Route(
-        method="POST",
-        path="/templates/{name}/render",
-        handler=templates.render_template,
-        operation=Operation(
-            id="renderTemplate",
-            tag="Templates",
-            summary="Try a template",
-            description="Renders it with this data. Nothing is stored or sent; a missing variable "
-            "is an error.",
-            parameters=(NAME,),
-            body=RenderIn,
-            examples={"ada": examples.RENDER},
-            answers={200: outputs.RenderedOut},
-            problems=(*WRITES, 404),
         ),
     ),
 )
@@ -395,4 +268,11 @@ OPERATIONS: Final[Sequence[Route]] = (
     ),
 )
 
-ROUTES: Final[Sequence[Route]] = (*COMMUNICATIONS, *BATCHES, *TEMPLATES, *OPERATIONS)
+ROUTES: Final[Sequence[Route]] = (
+    *COMMUNICATIONS,
+    *BATCHES,
+    *TEMPLATES,
+    *SEGMENTS,
+    *DELIVERY_CONFIGS,
+    *OPERATIONS,
+)

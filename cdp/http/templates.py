@@ -5,10 +5,9 @@ from typing import Final
 
 from cdp.errors import Invalid, NotFound
 from cdp.http.answer import Answer, json_answer
-from cdp.http.body import SINGLE_BYTES_MAX, Body, media_type
 from cdp.http.call import Call
-from cdp.http.communications import JSON, known_parameters
-from cdp.http.json_input import parse
+from cdp.http.communications import known_parameters
+from cdp.http.json_body import json_body
 from cdp.http.models import NAME_PATTERN, RenderIn, TemplateIn
 from cdp.http.pagination import cursor_of, limit_of, next_cursor
 from cdp.http.views import rendered_view, template_view
@@ -19,11 +18,11 @@ _NAME: Final = re.compile(NAME_PATTERN)
 _SCOPE: Final = "templates"
 
 
-def _name(call: Call) -> str:
+def name_in_path(call: Call) -> str:
     """The name in the path.
 
     Raises:
-        NotFound: no template can have it.
+        NotFound: nothing can have it.
     """
     name = call.path("name")
     if not _NAME.fullmatch(name):
@@ -31,14 +30,22 @@ def _name(call: Call) -> str:
     return name
 
 
-async def put_template(call: Call) -> Answer:
-    """Make these parts the newest version, if they are not already."""
-    media_type(call.headers, JSON)
-    raw = await Body(call.headers, call.receive, limit=SINGLE_BYTES_MAX).read()
+def new_name_in_path(call: Call) -> str:
+    """The name in the path of what may not be there yet.
+
+    Raises:
+        Invalid: nothing can have it.
+    """
     name = call.path("name")
     if not _NAME.fullmatch(name):
         raise Invalid.at("name", "name_invalid", "A name is letters, digits, dot, dash, underline.")
-    given = parse(TemplateIn, raw)
+    return name
+
+
+async def put_template(call: Call) -> Answer:
+    """Make these parts the newest version, if they are not already."""
+    name = new_name_in_path(call)
+    given = await json_body(call, TemplateIn)
     if given.html is None and given.text is None:
         raise Invalid.at("/text", "missing", "Give html, text or both.")
     parts = {"subject": given.subject, "html": given.html, "text": given.text}
@@ -70,7 +77,7 @@ async def get_template(call: Call) -> Answer:
     """The current version, or the one that is asked for."""
     known_parameters(call, frozenset({"version"}))
     version = await call.services.templates.get(
-        call.caller.client.id, _name(call), _version_of(call)
+        call.caller.client.id, name_in_path(call), _version_of(call)
     )
     return json_answer(template_view(version))
 
@@ -86,26 +93,24 @@ def _version_of(call: Call) -> int | None:
 
 async def list_versions(call: Call) -> Answer:
     """Every version, the newest first."""
-    versions = await call.services.templates.versions(call.caller.client.id, _name(call))
+    versions = await call.services.templates.versions(call.caller.client.id, name_in_path(call))
     items = [{"version": version.version, "created_at": version.created_at} for version in versions]
     return json_answer({"items": items})
 
 
 async def delete_template(call: Call) -> Answer:
     """Take the name out of use."""
-    await call.services.templates.delete(call.caller.client.id, _name(call))
+    await call.services.templates.delete(call.caller.client.id, name_in_path(call))
     return Answer(status=204, body=b"")
 
 
 async def render_template(call: Call) -> Answer:
     """What a version makes of this data; nothing is stored or sent."""
-    media_type(call.headers, JSON)
-    raw = await Body(call.headers, call.receive, limit=SINGLE_BYTES_MAX).read()
-    given = parse(RenderIn, raw)
+    given = await json_body(call, RenderIn)
     recipient = given.recipient
     version, parts = await call.services.templates.render(
         call.caller.client.id,
-        _name(call),
+        name_in_path(call),
         number=given.version,
         context={
             **given.data,

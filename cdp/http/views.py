@@ -1,14 +1,19 @@
 """What callers get to see, as plain values for JSON, and the schemas of it for OpenAPI."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cdp.domain.client import Sender
 from cdp.domain.communication import Communication
 from cdp.domain.communication_request import CommunicationRequest
+from cdp.domain.delivery_config import ALL, FIELDS, ConfigLevel
 from cdp.domain.event import Event
 from cdp.domain.ids import number_of, result_of, text_of
+from cdp.domain.segment import Assignment
 from cdp.domain.template import TemplateVersion
 from cdp.services.communication_reading import BatchView, Books, RequestView, ResultView
+from cdp.services.delivery_config_service import ExplainedField
+from cdp.services.segment_service import SegmentView
 
 
 def accepted_view(request: CommunicationRequest) -> dict[str, Any]:
@@ -161,4 +166,72 @@ def rendered_view(version: TemplateVersion, parts: Mapping[str, str]) -> dict[st
         "subject": parts.get("subject"),
         "html": parts.get("html"),
         "text": parts.get("text"),
+    }
+
+
+def segment_view(view: SegmentView) -> dict[str, Any]:
+    """A segment with its assignments."""
+    segment = view.segment
+    return {
+        "name": segment.name,
+        "description": segment.description,
+        "assignments": [
+            {
+                "channel": assignment.key.channel,
+                "campaign": assignment.key.campaign,
+                "template": assignment.template,
+                "assigned_at": assignment.assigned_at,
+            }
+            for assignment in view.assignments
+        ],
+        "version": segment.version,
+        "created_at": segment.created_at,
+        "updated_at": segment.updated_at,
+    }
+
+
+def delivery_config_view(level: ConfigLevel) -> dict[str, Any]:
+    """A level with all of its fields; those that it does not name are null."""
+    return {
+        "id": text_of(level.id),
+        "channel": level.scope.channel,
+        "campaign": level.scope.campaign,
+        "segment": level.scope.segment,
+        **{name: getattr(level.config, name) for name in FIELDS},
+        "version": level.version,
+        "created_at": level.created_at,
+        "updated_at": level.updated_at,
+    }
+
+
+def explained_view(
+    fields: Sequence[ExplainedField], *, sender: Sender | None, template: Assignment | None
+) -> dict[str, Any]:
+    """What counts, and where each of it comes from."""
+    return {
+        "template": None
+        if template is None
+        else {
+            "name": template.template,
+            "segment": template.key.segment,
+            "campaign": template.key.campaign,
+        },
+        "sender": None if sender is None else {"email": sender.email, "name": sender.name},
+        "delivery": [
+            {"field": each.name, "value": each.value, "origin": _origin(each.level)}
+            for each in fields
+        ],
+    }
+
+
+def _origin(level: ConfigLevel | None) -> dict[str, Any]:
+    scope = ALL if level is None else level.scope
+    owner = "default" if level is None else "platform" if level.client_id is None else "client"
+    return {
+        "level": owner,
+        # The platform's can't be asked for by a client.
+        "id": text_of(level.id) if level is not None and owner == "client" else None,
+        "channel": scope.channel,
+        "campaign": scope.campaign,
+        "segment": scope.segment,
     }

@@ -6,16 +6,19 @@ Batch-first: a whole batch's clients, senders or templates are looked up in one 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from cdp.domain.client import Client, Sender
-from cdp.domain.delivery_config import inherited, retry_policy
-from cdp.domain.ids import ClientId
+from cdp.domain.delivery_config import ConfigLevels, ConfigScope
+from cdp.domain.delivery_result import WorkItem
+from cdp.domain.ids import ClientId, ResultId
 from cdp.domain.retry import RetryPolicy
+from cdp.domain.segment import AssignmentKey, assigned
 from cdp.domain.template import TemplateVersion
 from cdp.ports.clock import Clock
 from cdp.storage.clients import Clients, Senders
 from cdp.storage.delivery_configs import DeliveryConfigs
+from cdp.storage.segments import SegmentAssignments
 from cdp.storage.templates import Templates
 
 K = TypeVar("K")
@@ -95,9 +98,11 @@ class ClientConfigService:
         senders: Senders,
         templates: Templates,
         delivery_configs: DeliveryConfigs,
+        assignments: SegmentAssignments,
         clock: Clock,
     ) -> None:
         self._templates = templates
+        self._assignments = assignments
         self._delivery_configs = delivery_configs
         self._clients: ReadThrough[ClientId, Client] = ReadThrough(
             clients.across_clients, clock=clock
@@ -108,8 +113,11 @@ class ClientConfigService:
         self._current: ReadThrough[tuple[ClientId, str], TemplateVersion] = ReadThrough(
             self._load_templates, clock=clock
         )
-        self._policies: ReadThrough[ClientId, RetryPolicy] = ReadThrough(
-            self._load_policies, clock=clock
+        self._assigned: ReadThrough[AssignmentKey, str] = ReadThrough(
+            self._load_assigned, clock=clock
+        )
+        self._levels: ReadThrough[ClientId, ConfigLevels] = ReadThrough(
+            self._load_levels, clock=clock
         )
 
     async def clients(self, ids: Iterable[ClientId]) -> dict[ClientId, ClientSetting]:
@@ -131,15 +139,24 @@ class ClientConfigService:
     async def unknown_templates(
         self, names: Iterable[tuple[ClientId, str]]
     ) -> set[tuple[ClientId, str]]:
-        """Those that do not exist, as of now: who saves a template uses it next."""
-        wanted = set(names)
-        absent = wanted - (await self._current.get_many(wanted)).keys()
-        self._current.forget_absent(absent)
-        return absent - (await self._current.get_many(absent)).keys()
+        """Those that do not exist, as of now."""
+        return await _absent(self._current, names)
 
-    async def retry_policies(self, ids: Iterable[ClientId]) -> dict[ClientId, RetryPolicy]:
-        """The retry policy of each client."""
-        return await self._policies.get_many(ids)
+    async def assigned_templates(self, keys: Iterable[AssignmentKey]) -> dict[AssignmentKey, str]:
+        """The template that each segment gets, where one is assigned."""
+        return await self._assigned.get_many(keys)
+
+    async def unassigned(self, keys: Iterable[AssignmentKey]) -> set[AssignmentKey]:
+        """Those that get no template, as of now."""
+        return await _absent(self._assigned, keys)
+
+    async def retry_policies(self, items: Iterable[WorkItem]) -> dict[ResultId, RetryPolicy]:
+        """The retry policy of each item: by its client, channel, campaign and segment."""
+        wanted = list(items)
+        levels = await self._levels.get_many({item.client_id for item in wanted})
+        return {
+            item.result_id: levels[item.client_id].retry_policy(scope_of(item)) for item in wanted
+        }
 
     async def _load_templates(
         self, keys: Sequence[tuple[ClientId, str]]
@@ -153,8 +170,33 @@ class ClientConfigService:
                 loaded[client_id, name] = version
         return loaded
 
-    async def _load_policies(self, ids: Sequence[ClientId]) -> dict[ClientId, RetryPolicy]:
+    async def _load_assigned(self, keys: Sequence[AssignmentKey]) -> dict[AssignmentKey, str]:
+        names: dict[ClientId, set[str]] = {}
+        for key in keys:
+            names.setdefault(key.client_id, set()).add(key.segment)
+        stored = [
+            assignment
+            for client_id, segments in names.items()
+            for assignment in await self._assignments.of_segments(client_id, sorted(segments))
+        ]
+        found = {key: assigned(stored, key) for key in keys}
+        return {key: each.template for key, each in found.items() if each is not None}
+
+    async def _load_levels(self, ids: Sequence[ClientId]) -> dict[ClientId, ConfigLevels]:
+        platform, by_client = await self._delivery_configs.of_clients(ids)
         return {
-            client_id: retry_policy(inherited(await self._delivery_configs.of_client(client_id)))
-            for client_id in ids
+            client_id: ConfigLevels([*platform, *levels]) for client_id, levels in by_client.items()
         }
+
+
+async def _absent(cache: ReadThrough[K, Any], keys: Iterable[K]) -> set[K]:
+    """Those that are not there, asked for once more: who has made a thing uses it next."""
+    wanted = set(keys)
+    absent = wanted - (await cache.get_many(wanted)).keys()
+    cache.forget_absent(absent)
+    return absent - (await cache.get_many(absent)).keys()
+
+
+def scope_of(item: WorkItem) -> ConfigScope:
+    """What of a communication decides on its delivery configuration."""
+    return ConfigScope(channel=item.channel, campaign=item.campaign, segment=item.segment)

@@ -189,6 +189,8 @@ class CommunicationIntake:
                 request_id=request.id,
                 client_id=request.client_id,
                 channel=request.channel,
+                campaign=request.campaign,
+                segment=request.segment,
                 partition=partition_of(recipient.result_id, self._partitions),
                 lane=lane_of(request.priority),
                 priority=request.priority,
@@ -208,8 +210,6 @@ def _new(accepted: Accepted) -> list[NewResult]:
         NewResult(
             item=item,
             recipient=recipient.identifier,
-            campaign=request.campaign,
-            segment=request.segment,
             batch_id=request.batch_id,
             reference=request.reference,
             created_at=request.requested_at,

@@ -6,7 +6,7 @@ communication, never a blank (rule T5).
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -15,7 +15,8 @@ from cdp.domain.client import Client
 from cdp.domain.communication import Communication
 from cdp.domain.communication_request import CommunicationRequest, Recipient
 from cdp.domain.delivery_result import LANE_HIGH, WorkItem
-from cdp.domain.ids import ResultId
+from cdp.domain.ids import RequestId, ResultId
+from cdp.domain.segment import AssignmentKey, assignment_key
 from cdp.domain.template import TemplateVersion
 from cdp.domain.tracking_token import (
     LINKS_MAX,
@@ -127,8 +128,9 @@ class MessageService:
             self._recipients.across_clients([item.result_id for item in items]),
             self._config.clients(item.client_id for item in items),
         )
+        templates = await self._templates(requests.values())
         versions = await self._config.templates(
-            (r.client_id, r.template) for r in requests.values() if r.template is not None
+            (requests[request_id].client_id, name) for request_id, name in templates.items()
         )
         jobs: list[_Job] = []
         refused: dict[ResultId, Resolution] = {}
@@ -140,11 +142,10 @@ class MessageService:
                 # Never so by our own hand; one damaged item must not hold up its batch.
                 refused[item.result_id] = Resolution(item=item, refusal="request_missing")
                 continue
-            version = versions.get((item.client_id, request.template or ""))
-            if request.template is not None and version is None:
-                refused[item.result_id] = Resolution(
-                    item=item, refusal="template_missing", detail=request.template
-                )
+            name = templates.get(request.id)
+            version = None if name is None else versions.get((item.client_id, name))
+            if version is None and request.content is None:
+                refused[item.result_id] = _without_template(item, name, request)
                 continue
             jobs.append(
                 _Job(
@@ -156,6 +157,19 @@ class MessageService:
                 )
             )
         return jobs, refused
+
+    async def _templates(self, requests: Iterable[CommunicationRequest]) -> dict[RequestId, str]:
+        """The template of each request: the one that it names, or its segment's."""
+        named: dict[RequestId, str] = {}
+        by_segment: dict[RequestId, AssignmentKey] = {}
+        for request in requests:
+            key = assignment_key(request)
+            if request.template is not None:
+                named[request.id] = request.template
+            elif key is not None:
+                by_segment[request.id] = key
+        found = await self._config.assigned_templates(by_segment.values()) if by_segment else {}
+        return named | {r: found[key] for r, key in by_segment.items() if key in found}
 
     async def _render(self, jobs: Sequence[_Job]) -> list[RenderOutcome]:
         wanted = [
@@ -199,7 +213,7 @@ class MessageService:
             bcc=envelope.bcc,
             reply_to=envelope.reply_to,
             headers=envelope.headers,
-            template=job.request.template,
+            template=job.version.name if job.version else None,
             template_version=job.version.version if job.version else None,
             resolved_at=now,
         )
@@ -243,6 +257,14 @@ class MessageService:
         """End the render children."""
         await self._renderer.close()
         await self._urgent_renderer.close()
+
+
+def _without_template(
+    item: WorkItem, name: str | None, request: CommunicationRequest
+) -> Resolution:
+    if name is None:
+        return Resolution(item=item, refusal="template_unassigned", detail=request.segment or "")
+    return Resolution(item=item, refusal="template_missing", detail=name)
 
 
 def tracked(client: Client, request: CommunicationRequest) -> tuple[bool, bool]:

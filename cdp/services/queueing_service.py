@@ -1,8 +1,9 @@
 """The Queueing Service: decides what happens next to each communication, and when.
 
 It takes what is due out of its shard's buffers, has it rendered, and queues it for delivery,
-schedules it for later or closes it. What comes back failed is retried by the client's policy.
-Every decision is the item's next event; who is overtaken looks at the log and decides anew.
+schedules it for later or closes it. What comes back failed is retried by the policy of its client,
+channel, campaign and segment. Every decision is the item's next event; who is overtaken looks at
+the log and decides anew.
 """
 
 import logging
@@ -105,7 +106,7 @@ class QueueingService:
         """Settle what is not to be sent now; what is left is."""
         now = self._clock.now()
         policies = await self._config.retry_policies(
-            {i.client_id for i in items if i.status in (Status.SENDING, Status.FAILED)}
+            i for i in items if i.status in (Status.SENDING, Status.FAILED)
         )
         moves: list[Move] = []
         ready: list[WorkItem] = []
@@ -121,7 +122,7 @@ class QueueingService:
             elif is_expired(item, now):
                 moves.append(Move(item=item, name=E.EXPIRED, metadata={"reason": "expires_at"}))
             elif item.status is Status.FAILED:
-                moves.append(self._after_failure(item, policies[item.client_id], now))
+                moves.append(self._after_failure(item, policies[item.result_id], now))
             elif item.status is Status.SCHEDULED and item.due_at > now:
                 decided.settled.append(item)
                 decided.scheduled.append(item)
@@ -211,10 +212,10 @@ class QueueingService:
         await self._wait_for_provider(declined, decided)
         if failed:
             now = self._clock.now()
-            policies = await self._config.retry_policies({r.item.client_id for r in failed})
+            policies = await self._config.retry_policies(r.item for r in failed)
             moves = [
                 self._after_failure(
-                    r.item, policies[r.item.client_id], now, retry_after_s=r.retry_after_s
+                    r.item, policies[r.item.result_id], now, retry_after_s=r.retry_after_s
                 )
                 for r in failed
             ]

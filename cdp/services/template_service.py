@@ -5,15 +5,18 @@ What may be saved is decided by the Message Service, the only place that compile
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from cdp.domain.ids import RANDOM_BYTES, ClientId, text_of, uuid7
 from cdp.domain.template import TemplateVersion
-from cdp.errors import FieldError, Invalid, NotFound, Overloaded
+from cdp.errors import Conflict, FieldError, Invalid, NotFound, Overloaded
 from cdp.ports.clock import Clock
 from cdp.ports.handoff import WorkerLost
 from cdp.ports.renderer import RenderFault, RenderOutcome, RenderRefusal
+from cdp.storage.segments import SegmentAssignments
 from cdp.storage.templates import Templates
+
+USERS_NAMED_MAX: Final = 3
 
 
 class TemplateEngine(Protocol):
@@ -43,11 +46,13 @@ class TemplateService:
         self,
         *,
         templates: Templates,
+        assignments: SegmentAssignments,
         engine: TemplateEngine,
         clock: Clock,
         random_bytes: Callable[[int], bytes],
     ) -> None:
         self._templates = templates
+        self._assignments = assignments
         self._engine = engine
         self._clock = clock
         self._random_bytes = random_bytes
@@ -127,7 +132,12 @@ class TemplateService:
 
         Raises:
             NotFound: there is no such template.
+            Conflict: it is still assigned to segments.
         """
+        users = await self._assignments.of_template(client_id, name, limit=USERS_NAMED_MAX)
+        if users:
+            segments = ", ".join(dict.fromkeys(user.key.segment for user in users))
+            raise Conflict(f"It is still assigned: segments {segments}.")
         if not await self._templates.delete(client_id, name, self._clock.now()):
             raise NotFound
 

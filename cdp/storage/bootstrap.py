@@ -94,6 +94,7 @@ ROLES: Final[Mapping[str, Sequence[Mapping[str, Any]]]] = {
             *("createCollection", "createIndex", "dropIndex", "collMod"),
             *("listIndexes", "listCollections", "collStats", "dbStats"),
         ),
+        *(_on(name, "remove") for name in CHANGEABLE),
     ],
     "mailbox": [_on("mailbox", "find", "insert", "remove")],
 }

@@ -216,6 +216,8 @@ def item_of(document: Document) -> WorkItem:
         request_id=document["request_id"],
         client_id=document["client_id"],
         channel=document["channel"],
+        campaign=document.get("campaign"),
+        segment=document.get("segment"),
         partition=document["partition"],
         lane=document["lane"],
         priority=Priority(document["priority"]),

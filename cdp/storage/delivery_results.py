@@ -18,9 +18,9 @@ from cdp.storage.database import Database, Document, insert_new, repository
 
 ITEM_FIELDS: Final = dict.fromkeys(
     (
-        "request_id", "client_id", "channel", "partition", "lane", "priority", "status", "seq",
-        "attempt", "lost", "has_content", "due_at", "send_at", "expires_at", "updated_at",
-        "reason",
+        "request_id", "client_id", "channel", "campaign", "segment", "partition", "lane",
+        "priority", "status", "seq", "attempt", "lost", "has_content", "due_at", "send_at",
+        "expires_at", "updated_at", "reason",
     ),
     1,
 )  # fmt: skip
@@ -32,8 +32,6 @@ class NewResult:
 
     item: WorkItem
     recipient: str
-    campaign: str | None = None
-    segment: str | None = None
     batch_id: BatchId | None = None
     reference: str | None = None
     created_at: datetime
@@ -253,8 +251,8 @@ def _document(result: NewResult) -> Document:
         client_id=item.client_id,
         channel=item.channel,
         recipient=result.recipient,
-        campaign=result.campaign,
-        segment=result.segment,
+        campaign=item.campaign,
+        segment=item.segment,
         batch_id=result.batch_id,
         reference=result.reference,
         status=item.status.value,

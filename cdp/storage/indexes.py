@@ -78,5 +78,36 @@ INDEXES: Final[dict[str, list[IndexModel]]] = {
             unique=True,
         )
     ],
-    "delivery_configs": [IndexModel([("client_id", ASCENDING)], name="scope", unique=True)],
+    "segments": [
+        IndexModel([("client_id", ASCENDING), ("name", ASCENDING)], name="name", unique=True)
+    ],
+    "segment_assignments": [
+        # The seed's rule: one template for a segment, by client, channel and campaign.
+        IndexModel(
+            [
+                ("client_id", ASCENDING),
+                ("segment", ASCENDING),
+                ("channel", ASCENDING),
+                ("campaign", ASCENDING),
+            ],
+            name="segment",
+            unique=True,
+        ),
+        # Who uses a template.
+        IndexModel([("client_id", ASCENDING), ("template", ASCENDING)], name="template"),
+    ],
+    "delivery_configs": [
+        # What is not named is null here, so that each scope is there once.
+        IndexModel(
+            [
+                ("client_id", ASCENDING),
+                ("channel", ASCENDING),
+                ("campaign", ASCENDING),
+                ("segment", ASCENDING),
+            ],
+            name="level",
+            unique=True,
+        ),
+        IndexModel([("client_id", ASCENDING), ("_id", ASCENDING)], name="client"),
+    ],
 }

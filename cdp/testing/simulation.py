@@ -154,9 +154,12 @@ class Simulation:
                 sender = {"client_id": client, "channel": "email", "email": "a@b.example"}
                 senders.insert({"_id": client, "name": "", **sender})
         configs = self.server.table("delivery_configs")
-        fields = {"attempts_max": ATTEMPTS_MAX, "backoff_base_s": 2.0, "backoff_cap_s": 8.0}
-        configs.insert({"_id": 1, "client_id": None, "fields": fields})
-        configs.insert({"_id": 2, "client_id": AT_MOST_ONCE, "fields": {"at_least_once": False}})
+        retries = {"attempts_max": ATTEMPTS_MAX, "backoff_initial_s": 2.0, "backoff_cap_s": 8.0}
+        level = dict.fromkeys(("channel", "campaign", "segment"))
+        level |= {"version": 1, "created_at": now, "updated_at": now}
+        configs.insert({"_id": 1, "client_id": None, "fields": retries, **level})
+        once = {"at_least_once": False}
+        configs.insert({"_id": 2, "client_id": AT_MOST_ONCE, "fields": once, **level})
         for name in self.platform.names():
             self.platform.start(name)
 

@@ -138,7 +138,7 @@ async def flow(rig: Rig, smtp: SmtpServer) -> Flow:
     api, shard, *workers = (
         rig.process(name, clock=clock) for name in ("api", "shard", "worker-a", "worker-b")
     )
-    client = await rig.client(api, attempts_max=20, backoff_base_s=1.0, backoff_cap_s=4.0)
+    client = await rig.client(api, attempts_max=20, backoff_initial_s=1.0, backoff_cap_s=4.0)
     services = [
         rig.worker(w, smtp_provider(smtp), breaker=Breaker(open_s=2.0), lease_s=20.0, answer_s=0.5)
         for w in workers

@@ -100,7 +100,7 @@ class Life:
     async def begin(self) -> ClientId:
         """An empty database with one client."""
         await empty(self.rig.admin)
-        client = await self.rig.client(self.api, attempts_max=6, backoff_base_s=5.0)
+        client = await self.rig.client(self.api, attempts_max=6, backoff_initial_s=5.0)
         await self.shard.own_all()
         return client.id
 

@@ -21,6 +21,8 @@ from cdp.services.client_config_service import ClientConfigService
 from cdp.services.communication_intake import CommunicationIntake, GroupCommit
 from cdp.services.communication_reading import CommunicationReading
 from cdp.services.communication_service import CommunicationService
+from cdp.services.delivery_config_service import DeliveryConfigService
+from cdp.services.segment_service import SegmentService
 from cdp.services.template_service import TemplateService
 from cdp.storage.batches import Batches
 from cdp.storage.clients import ApiKeys, Clients, Senders
@@ -30,6 +32,7 @@ from cdp.storage.communications import Communications
 from cdp.storage.database import Database
 from cdp.storage.delivery_configs import DeliveryConfigs
 from cdp.storage.delivery_results import DeliveryResults
+from cdp.storage.segments import SegmentAssignments, Segments
 from cdp.storage.templates import Templates
 from cdp.telemetry import Telemetry
 
@@ -159,7 +162,20 @@ def _services(
         communications=communications,
         reading=_reading(database),
         templates=TemplateService(
-            templates=Templates(database), engine=engine, clock=clock, random_bytes=os.urandom
+            templates=Templates(database),
+            assignments=SegmentAssignments(database),
+            engine=engine,
+            clock=clock,
+            random_bytes=os.urandom,
+        ),
+        segments=SegmentService(
+            segments=Segments(database),
+            assignments=SegmentAssignments(database),
+            templates=Templates(database),
+            clock=clock,
+        ),
+        delivery_configs=DeliveryConfigService(
+            configs=DeliveryConfigs(database), clock=clock, random_bytes=os.urandom
         ),
         backlog=Backlog(
             client_max=limits.client_max,
@@ -197,6 +213,7 @@ def _config(database: Database, clock: Clock) -> ClientConfigService:
         senders=Senders(database),
         templates=Templates(database),
         delivery_configs=DeliveryConfigs(database),
+        assignments=SegmentAssignments(database),
         clock=clock,
     )
 

@@ -201,25 +201,42 @@ async def test_a_wrong_parameter_is_refused_by_name(tenant: Tenant, query, point
     assert list(answer.pointers) == [pointer]
 
 
+MAKES = ("PUT /templates/{name}", "PUT /segments/{name}")
+"""Routes that make a thing of one's own where there is none."""
+
+
 async def test_a4_every_route_answers_404_to_another_clients_id(tenant: Tenant, other: Tenant):
     accepted = (await tenant.post("/communications", email())).json
     batch = (await tenant.post("/communications/batch", [email()])).json
+    config = (await tenant.post("/delivery-configs", {"attempts_max": 3})).json
     await tenant.call("PUT", "/templates/mine", {"subject": "s", "text": "t"})
-    bodies = {"PATCH": {"priority": "low"}, "POST": {}}
+    await tenant.call("PUT", "/segments/mine", {})
+    assignment = {"channel": "email", "template": "mine"}
+    await tenant.call("PUT", "/segments/mine/assignments", assignment)
+    ids = {"batches": batch["batch_id"], "delivery-configs": config["id"]}
+    bodies = {
+        "PATCH /communications/{id}": {"priority": "low"},
+        "POST /templates/{name}/render": {},
+        "PUT /delivery-configs/{id}": {"attempts_max": 9},
+        "PUT /segments/{name}/assignments": assignment,
+    }
     tried = 0
 
     for route in ROUTES:
-        if "{" not in route.path or route.method == "PUT":
+        if "{" not in route.path or route.name in MAKES:
             continue
-        foreign = batch["batch_id"] if "batches" in route.path else accepted["id"]
+        foreign = ids.get(route.path.split("/")[1], accepted["id"])
         path = route.path.replace("{id}", foreign).replace("{name}", "mine")
-        body = bodies.get(route.method) if route.operation.body else None
-        answer = await other.call(route.method, path, body)
+        required = [p["name"] for p in route.operation.parameters if p.get("required")]
+        query = "?channel=email" if "channel" in required else ""
+        answer = await other.call(route.method, path + query, bodies.get(route.name))
         assert (answer.status, route.name) == (404, route.name)
         tried += 1
 
-    assert tried >= 9
+    assert tried >= 17
     assert (await tenant.get(f"/communications/{accepted['id']}")).json["status"] == "accepted"
+    assert (await tenant.get(f"/delivery-configs/{config['id']}")).json == config
+    assert len((await tenant.get("/segments/mine")).json["assignments"]) == 1
     assert (await other.get("/communications")).json["items"] == []
 
 

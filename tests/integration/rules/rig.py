@@ -23,6 +23,7 @@ from cdp.domain.communication_request import CommunicationRequest
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.event import Event, EventName, Status
 from cdp.domain.ids import ClientId, ResultId, text_of
+from cdp.domain.template import TemplateVersion
 from cdp.errors import OutcomeUnknown
 from cdp.ports.clock import Clock, SystemClock
 from cdp.ports.handoff import Report, Resolution, WorkerLost
@@ -36,13 +37,14 @@ from cdp.services.verification_service import Verification
 from cdp.settings import Settings
 from cdp.storage.communications import Communications
 from cdp.storage.database import Database
+from cdp.storage.templates import Templates
 from cdp.testing.smtp_server import SmtpServer
 from cdp.wiring import Wiring
 from tests.integration.conftest import Embedded
 from tests.integration.verification_world import ID_KEY, new_id, request_of
 from tests.waiting import eventually
 
-FAST_RETRY: Final = {"attempts_max": 8, "backoff_base_s": 0.05, "backoff_cap_s": 0.2}
+FAST_RETRY: Final = {"attempts_max": 8, "backoff_initial_s": 0.05, "backoff_cap_s": 0.2}
 SHARD: Final = "shard-0"
 SHARD_LEASE_S: Final = 60.0
 """No process that holds a partition is stalled here for so long, unless a test wants it."""
@@ -100,6 +102,23 @@ class Rig:
         await access.set_sender(client.id, email="news@example.org", name="News")
         await wiring.set_retry_policy(client.id, **(FAST_RETRY | retry))
         return client
+
+    async def template(
+        self, wiring: Wiring, client_id: ClientId, name: str, **parts: str
+    ) -> TemplateVersion:
+        """A template's first version, without asking whether it compiles."""
+        templates = Templates(wiring.database)
+        version = TemplateVersion(
+            id=new_id(),
+            client_id=client_id,
+            name=name,
+            version=await templates.next_number(client_id, name, "email"),
+            channel="email",
+            parts=parts,
+            created_at=wiring.clock.now(),
+        )
+        await templates.insert_version(version)
+        return version
 
     async def close(self) -> None:
         """End all processes in peace."""

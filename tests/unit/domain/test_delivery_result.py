@@ -64,7 +64,7 @@ def test_priorities_are_written_in_small_letters():
 def test_an_item_travels_with_all_that_it_has():
     everything = item(
         attempt=2, lost=1, has_content=True, send_at=START, expires_at=START, reason="retry",
-        seq=7, status=Status.SCHEDULED, priority=Priority.HIGH,
+        seq=7, status=Status.SCHEDULED, priority=Priority.HIGH, campaign="spring", segment="vip",
     )  # fmt: skip
     defaults = {f.name: f.default for f in fields(WorkItem) if f.default is not MISSING}
     assert all(getattr(everything, name) != default for name, default in defaults.items())

@@ -8,6 +8,7 @@ from cdp.domain.retry import (
     FULL_ATTEMPTS_MAX,
     FULL_WAIT,
     LOST_MAX,
+    RETRIED,
     GiveUp,
     Retry,
     RetryPolicy,
@@ -22,12 +23,13 @@ draws = st.floats(0, 1, exclude_max=True)
 
 @st.composite
 def policies(draw, /, **fixed):
-    base_s = draw(st.floats(0.001, 3600))
+    initial_s = draw(st.floats(0.001, 3600))
     return RetryPolicy(
         attempts_max=draw(st.integers(1, 50)),
-        base_s=base_s,
+        initial_s=initial_s,
         factor=draw(st.floats(1, 1000)),
-        cap_s=base_s * draw(st.floats(1, 1000)),
+        cap_s=initial_s * draw(st.floats(1, 1000)),
+        jitter=draw(st.floats(0, 1)),
         **fixed,
     )
 
@@ -70,6 +72,34 @@ def test_what_was_refused_for_good_is_given_up_for_that_reason(failure):
 @pytest.mark.parametrize("failure", ["transient", "throttled", "config", "unknown"])
 def test_passing_trouble_is_tried_again(failure):
     assert isinstance(after_failure(RetryPolicy(), attempt=1, failure=failure, draw=0.5), Retry)
+
+
+def test_without_jitter_the_waits_are_the_whole_of_their_bounds():
+    policy = RetryPolicy(initial_s=2, factor=3, cap_s=20, jitter=0)
+
+    waits = [backoff(policy, attempt=n, draw=0.0).total_seconds() for n in range(1, 5)]
+
+    assert waits == [2, 6, 18, 20]
+
+
+def test_half_jitter_draws_the_upper_half():
+    policy = RetryPolicy(initial_s=10, cap_s=10, jitter=0.5)
+
+    assert backoff(policy, attempt=1, draw=0.0).total_seconds() == 5
+    assert backoff(policy, attempt=1, draw=0.5).total_seconds() == 7.5
+
+
+@pytest.mark.parametrize("failure", sorted(RETRIED))
+def test_what_is_not_to_be_retried_is_given_up_at_once(failure):
+    policy = RetryPolicy(retry_on=RETRIED - {failure})
+
+    assert after_failure(policy, attempt=1, failure=failure, draw=0.5) == GiveUp(reason=failure)
+
+
+def test_a_refusal_by_policy_is_retried_where_that_is_asked_for():
+    policy = RetryPolicy(retry_on=frozenset({"policy"}))
+
+    assert isinstance(after_failure(policy, attempt=1, failure="policy", draw=0.5), Retry)
 
 
 def test_every_failure_class_is_decided_on_by_name():
@@ -123,7 +153,7 @@ def test_a_full_mailbox_is_tried_a_few_times_over_days():
 
 
 def test_a_full_mailbox_waits_no_longer_than_the_policys_cap():
-    policy = RetryPolicy(base_s=1, cap_s=60)
+    policy = RetryPolicy(initial_s=1, cap_s=60)
 
     verdict = after_failure(policy, attempt=1, failure="mailbox_full", draw=0.0)
 
@@ -143,9 +173,11 @@ def test_the_wait_is_no_shorter_than_what_the_provider_asked_for(policy, asked_s
     "wrong",
     [
         {"attempts_max": 0},
-        {"base_s": 0.0},
-        {"base_s": 10.0, "cap_s": 9.0},
+        {"initial_s": 0.0},
+        {"initial_s": 10.0, "cap_s": 9.0},
         {"factor": 0.5},
+        {"jitter": 1.1},
+        {"retry_on": frozenset({"address"})},
     ],
 )
 def test_a_policy_that_makes_no_sense_cannot_be_made(wrong):

@@ -1,0 +1,103 @@
+"""The shapes of answers about a client's configuration, for the OpenAPI document only."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from cdp.http.outputs import Id, MailboxOut, Output
+
+
+class AssignmentOut(Output):
+    """The template that a segment gets."""
+
+    channel: str
+    campaign: str | None
+    template: str
+    assigned_at: datetime
+
+
+class SegmentOut(Output):
+    """A segment with its assignments."""
+
+    name: str
+    description: str
+    assignments: list[AssignmentOut]
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class SegmentPage(Output):
+    """A page. Hand `next_cursor` in to get the next one."""
+
+    items: list[SegmentOut]
+    next_cursor: str | None
+
+
+class DeliveryConfigOut(Output):
+    """A delivery configuration. What is null is inherited."""
+
+    id: Id
+    channel: str | None
+    campaign: str | None
+    segment: str | None
+    attempts_max: int | None
+    backoff_initial_s: float | None
+    backoff_factor: float | None
+    backoff_cap_s: float | None
+    backoff_jitter: float | None
+    retry_on: list[str] | None
+    at_least_once: bool | None
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class DeliveryConfigPage(Output):
+    """A page. Hand `next_cursor` in to get the next one."""
+
+    items: list[DeliveryConfigOut]
+    next_cursor: str | None
+
+
+class OriginOut(Output):
+    """Where a value comes from."""
+
+    level: Annotated[
+        Literal["default", "platform", "client"],
+        Field(description="`client` is one of your delivery configurations."),
+    ]
+    id: Id | None
+    channel: str | None
+    campaign: str | None
+    segment: str | None
+
+
+class ExplainedFieldOut(Output):
+    """A field, the value that counts, and where it comes from."""
+
+    field: str
+    value: int | float | bool | list[str]
+    origin: OriginOut
+
+
+class ExplainedTemplateOut(Output):
+    """The template that is assigned to the segment."""
+
+    name: str
+    segment: str
+    campaign: Annotated[
+        str | None, Field(description="Null: the assignment for all campaigns without their own.")
+    ]
+
+
+class ExplainOut(Output):
+    """What counts for such a communication."""
+
+    template: Annotated[
+        ExplainedTemplateOut | None,
+        Field(description="Where the request names no template and brings no content."),
+    ]
+    sender: MailboxOut | None
+    delivery: list[ExplainedFieldOut]

@@ -1,0 +1,107 @@
+"""`/delivery-configs` and `/config/explain`: delivery and retries, level by level."""
+
+from typing import Any, Final
+
+from cdp.domain.delivery_config import FIELDS, ConfigScope, DeliveryConfig
+from cdp.domain.segment import Assignment, AssignmentKey
+from cdp.errors import Invalid
+from cdp.http.answer import Answer, json_answer
+from cdp.http.call import Call
+from cdp.http.communications import id_in_path, known_parameters
+from cdp.http.entity_tags import tagged_answer, versions_asked_for
+from cdp.http.json_body import json_body
+from cdp.http.models import DeliveryConfigIn, DeliveryFieldsIn, ExplainIn
+from cdp.http.pagination import cursor_of, limit_of, next_cursor
+from cdp.http.views import delivery_config_view, explained_view
+
+_NAMED: Final = ("channel", "campaign", "segment")
+
+
+async def post_delivery_config(call: Call) -> Answer:
+    """Add a level."""
+    given = await json_body(call, DeliveryConfigIn)
+    level = await call.services.delivery_configs.create(
+        call.caller.client.id, _scope(given), _config(given)
+    )
+    return tagged_answer(delivery_config_view(level), level.version, status=201)
+
+
+async def list_delivery_configs(call: Call) -> Answer:
+    """A page of levels in the order in which they were made."""
+    known_parameters(call, frozenset({*_NAMED, "limit", "cursor"}))
+    limit = limit_of(call)
+    named = ConfigScope(**{name: call.query[name] for name in _NAMED if name in call.query})
+    listing = f"delivery-configs:{named.channel!r}:{named.campaign!r}:{named.segment!r}"
+    page = await call.services.delivery_configs.page(
+        call.caller.client.id, named=named, after=cursor_of(call, listing), limit=limit + 1
+    )
+    last = page[limit - 1].id if len(page) > limit else None
+    items = [delivery_config_view(level) for level in page[:limit]]
+    return json_answer({"items": items, "next_cursor": next_cursor(call, listing, last)})
+
+
+async def get_delivery_config(call: Call) -> Answer:
+    """One level."""
+    known_parameters(call, frozenset())
+    level = await call.services.delivery_configs.get(call.caller.client.id, id_in_path(call))
+    return tagged_answer(delivery_config_view(level), level.version)
+
+
+async def put_delivery_config(call: Call) -> Answer:
+    """Let a level say something else."""
+    given = await json_body(call, DeliveryFieldsIn)
+    level = await call.services.delivery_configs.replace(
+        call.caller.client.id,
+        id_in_path(call),
+        _config(given),
+        seen=versions_asked_for(call.headers),
+    )
+    return tagged_answer(delivery_config_view(level), level.version)
+
+
+async def delete_delivery_config(call: Call) -> Answer:
+    """Take a level away."""
+    await call.services.delivery_configs.delete(
+        call.caller.client.id, id_in_path(call), seen=versions_asked_for(call.headers)
+    )
+    return Answer(status=204, body=b"")
+
+
+async def explain(call: Call) -> Answer:
+    """What counts for a communication, and where each of it comes from."""
+    given = await json_body(call, ExplainIn)
+    services, client_id = call.services, call.caller.client.id
+    setting = (await services.config.clients((client_id,))).get(client_id)
+    return json_answer(
+        explained_view(
+            await services.delivery_configs.explain(client_id, _scope(given)),
+            sender=None if setting is None else setting.sender,
+            template=await _template(call, given),
+        )
+    )
+
+
+async def _template(call: Call, given: ExplainIn) -> Assignment | None:
+    if given.segment is None:
+        return None
+    return await call.services.segments.assignment_for(
+        AssignmentKey(
+            client_id=call.caller.client.id,
+            segment=given.segment,
+            channel=given.channel,
+            campaign=given.campaign,
+        )
+    )
+
+
+def _scope(given: DeliveryConfigIn | ExplainIn) -> ConfigScope:
+    return ConfigScope(channel=given.channel, campaign=given.campaign, segment=given.segment)
+
+
+def _config(given: DeliveryFieldsIn) -> DeliveryConfig:
+    said: dict[str, Any] = {name: getattr(given, name) for name in FIELDS}
+    if all(value is None for value in said.values()):
+        raise Invalid.at("", "missing", f"Give at least one of {', '.join(FIELDS)}.")
+    if said["retry_on"] is not None:
+        said["retry_on"] = tuple(dict.fromkeys(said["retry_on"]))
+    return DeliveryConfig(**said)

@@ -1,0 +1,176 @@
+"""Delivery configurations of one owner: made, read, changed and taken away, and explained."""
+
+from collections.abc import Callable, Container
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cdp.domain.delivery_config import (
+    FIELDS,
+    LEVELS_MAX,
+    ConfigLevel,
+    ConfigLevels,
+    ConfigScope,
+    DeliveryConfig,
+    effective,
+)
+from cdp.domain.ids import RANDOM_BYTES, ClientId, text_of, uuid7
+from cdp.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
+from cdp.ports.clock import Clock
+from cdp.storage.delivery_configs import DeliveryConfigs, Owner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExplainedField:
+    """A field with the value that counts, and the level that says so; None is the default."""
+
+    name: str
+    value: Any
+    level: ConfigLevel | None
+
+
+class DeliveryConfigService:
+    """Levels of the platform or of a client. What is stored is in force everywhere within 2 s."""
+
+    def __init__(
+        self,
+        *,
+        configs: DeliveryConfigs,
+        clock: Clock,
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
+        self._configs = configs
+        self._clock = clock
+        self._random_bytes = random_bytes
+
+    async def create(self, owner: Owner, scope: ConfigScope, config: DeliveryConfig) -> ConfigLevel:
+        """Add a level.
+
+        Raises:
+            Invalid: a field is out of its bounds.
+            Conflict: there is one of this scope, or there are too many.
+        """
+        _require_valid(config)
+        if await self._configs.count(owner) >= LEVELS_MAX:
+            raise Conflict(f"There are at most {LEVELS_MAX:,} delivery configurations.")
+        now = self._clock.now()
+        level = ConfigLevel(
+            id=uuid7(
+                unix_ms=int(now.timestamp() * 1000), random_bytes=self._random_bytes(RANDOM_BYTES)
+            ),
+            client_id=owner,
+            scope=scope,
+            config=config,
+            version=1,
+            created_at=now,
+            updated_at=now,
+        )
+        if not await self._configs.insert(level):
+            stored = await self._configs.at(owner, scope)
+            which = "" if stored is None else f": {text_of(stored.id)}"
+            raise Conflict(f"There is a delivery configuration for this already{which}.")
+        return level
+
+    async def get(self, owner: Owner, level_id: bytes) -> ConfigLevel:
+        """One level.
+
+        Raises:
+            NotFound: there is none.
+        """
+        level = await self._configs.find(owner, level_id)
+        if level is None:
+            raise NotFound
+        return level
+
+    async def page(
+        self, owner: Owner, *, named: ConfigScope, after: bytes | None, limit: int
+    ) -> list[ConfigLevel]:
+        """Levels in the order in which they were made; only those that name what `named` does."""
+        return await self._configs.page(owner, named=named, after=after, limit=limit)
+
+    async def replace(
+        self, owner: Owner, level_id: bytes, config: DeliveryConfig, *, seen: Container[int] | None
+    ) -> ConfigLevel:
+        """Let a level say this and nothing else.
+
+        Args:
+            owner: whose.
+            level_id: which.
+            config: what it says from now on.
+            seen: versions that the caller knows; None changes any.
+
+        Raises:
+            Invalid: a field is out of its bounds.
+            NotFound: there is no such level.
+            PreconditionFailed: its version is another.
+        """
+        _require_valid(config)
+        version = await self._version(owner, level_id, seen)
+        changed = await self._configs.replace(
+            owner, level_id, config, seen=version, at=self._clock.now()
+        )
+        if changed is None:
+            raise PreconditionFailed
+        return changed
+
+    async def delete(self, owner: Owner, level_id: bytes, *, seen: Container[int] | None) -> None:
+        """Take a level away; what it said is inherited again.
+
+        Raises:
+            NotFound: there is no such level.
+            PreconditionFailed: its version is another.
+        """
+        version = await self._version(owner, level_id, seen)
+        if not await self._configs.delete(owner, level_id, seen=version):
+            raise PreconditionFailed
+
+    async def delete_at(self, owner: Owner, scope: ConfigScope) -> None:
+        """Take the level of exactly this scope away.
+
+        Raises:
+            NotFound: there is none.
+            PreconditionFailed: somebody else changed it at the same time.
+        """
+        level = await self._configs.at(owner, scope)
+        if level is None:
+            raise NotFound("Nothing is configured for exactly this.")
+        await self.delete(owner, level.id, seen=(level.version,))
+
+    async def _version(self, owner: Owner, level_id: bytes, seen: Container[int] | None) -> int:
+        level = await self.get(owner, level_id)
+        if seen is not None and level.version not in seen:
+            raise PreconditionFailed
+        return level.version
+
+    async def set(self, owner: Owner, scope: ConfigScope, config: DeliveryConfig) -> ConfigLevel:
+        """Let the level of this scope say these fields as well; it is made if there is none.
+
+        Raises:
+            Invalid: a field is out of its bounds.
+            PreconditionFailed: somebody else changed it at the same time.
+        """
+        level = await self._configs.at(owner, scope)
+        if level is None:
+            return await self.create(owner, scope, config)
+        merged = replace(level.config, **config.said())
+        return await self.replace(owner, level.id, merged, seen=(level.version,))
+
+    async def explain(self, client_id: ClientId, scope: ConfigScope) -> list[ExplainedField]:
+        """What counts for a client's communications of this scope, and which level says so."""
+        platform, by_client = await self._configs.of_clients([client_id])
+        resolved = ConfigLevels([*platform, *by_client[client_id]]).resolve(scope)
+        values = effective(resolved.config)
+        return [
+            ExplainedField(name=name, value=values[name], level=resolved.origins.get(name))
+            for name in FIELDS
+        ]
+
+
+def _require_valid(config: DeliveryConfig) -> None:
+    faults = config.faults()
+    if faults:
+        raise Invalid(
+            [
+                FieldError(pointer=f"/{name}", code="out_of_bounds", detail=detail)
+                for name, detail in faults.items()
+            ]
+        )

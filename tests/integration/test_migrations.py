@@ -1,0 +1,50 @@
+"""What an older version has stored is brought up to what this one reads."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from cdp.domain.delivery_config import ALL, DeliveryConfig
+from cdp.domain.ids import ClientId
+from cdp.storage.database import Database
+from cdp.storage.delivery_configs import DeliveryConfigs
+from cdp.storage.migrations import migrate
+from tests.integration.conftest import Embedded, running
+
+CLIENT = ClientId(b"c" * 16)
+
+
+@pytest.fixture
+def old(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    with running(tmp_path_factory.mktemp("old")) as parts:
+        yield parts
+
+
+async def test_delivery_configs_of_the_first_version_become_levels(old: Embedded):
+    admin = Database(old.mongo_uri("admin"), component="test-admin")
+    collection = admin["delivery_configs"]
+    await collection.create_index("client_id", name="scope", unique=True)
+    await collection.insert_many(
+        [
+            {"client_id": None, "fields": {"attempts_max": 8}},
+            {"client_id": CLIENT, "fields": {"backoff_base_s": 5.0, "at_least_once": False}},
+        ]
+    )
+    await admin["migrations"].insert_one({"_id": 1})
+    # As the user that migrates, with the rights of that one.
+    database = Database(old.mongo_uri("migrate"), component="migrate")
+
+    assert await migrate(database) == [2]
+    assert await migrate(database) == []
+
+    platform, by_client = await DeliveryConfigs(admin).of_clients([CLIENT])
+    assert [(each.scope, each.config) for each in platform] == [
+        (ALL, DeliveryConfig(attempts_max=8))
+    ]
+    assert [(each.scope, each.config, each.version) for each in by_client[CLIENT]] == [
+        (ALL, DeliveryConfig(backoff_initial_s=5.0, at_least_once=False), 1)
+    ]
+    assert await collection.count_documents({}) == 2
+    assert {"scope", "level"} & set(await collection.index_information()) == {"level"}
+    for each in (admin, database):
+        await each.close()
