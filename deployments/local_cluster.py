@@ -170,12 +170,16 @@ class LocalCluster:
 
     def _ray_switches(self) -> Mapping[str, str]:
         haproxy = self._temp / "haproxy"
+        # A cluster that is not ours has a token of its own, which the caller's environment names.
+        token = {
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(self.state.ray_token_file),
+        }
         return {
+            **(token if self.settings.ray_address is None else {}),
             # A worker that sets its title would overwrite its environment, and the mark in it.
             "SPT_NOENV": "1",
             "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN_PATH": str(self.state.ray_token_file),
             "RAY_SERVE_ENABLE_HA_PROXY": "1",
             "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
             "RAY_SERVE_HAPROXY_NBTHREAD": "1",
@@ -312,7 +316,8 @@ class LocalCluster:
 
     def down(self, say: Say) -> int:
         """Stop everything, in order; then end by pid what is left. How many that were."""
-        if any("raylet" in p.name() for p in processes_of(self.state.instance)):
+        is_ours = any("raylet" in p.name() for p in processes_of(self.state.instance))
+        if is_ours or self.settings.ray_address is not None:
             say("Stopping the platform")
             self._stop_serve()
         say("Stopping MongoDB and the mailbox")

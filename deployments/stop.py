@@ -1,4 +1,4 @@
-"""The orderly stop of a local cluster: intake first, then the shards, then the workers (rule O3).
+"""The orderly stop of the platform: intake first, then the shards, then the workers (rule O3).
 
 Run as a process of its own by `LocalCluster.down`, which gives up on it after a while.
 """
@@ -11,30 +11,30 @@ from ray.exceptions import RayError
 
 from cdp.domain.delivery_result import LANES
 from cdp.settings import Settings
-from deployments.handles import SUPERVISOR, find, shard_name, worker_name
+from deployments.handles import SCHEDULER, SUPERVISOR, find, pool_name, shard_name, worker_name
 from deployments.local_cluster import LocalCluster
 
 DRAIN_S = 20.0
 
 
 def main() -> None:
-    """Stop the cluster of the state folder that the environment names."""
+    """Stop what runs in the cluster that the environment names."""
     settings = Settings()
     LocalCluster(settings).connect()
     # The Supervisor first, or it would start again what is ended.
     _kill([SUPERVISOR])
     with contextlib.suppress(RayError, TimeoutError):
         serve.delete("delivery-tracking", _blocking=False)
-    _drain([shard_name(index) for index in range(settings.shards_max)])
-    _drain(
-        [
-            worker_name("email", lane, index)
-            for lane in LANES
-            for index in range(settings.workers_max)
-        ]
-    )
+    shards = [shard_name(index) for index in range(settings.shards_max)]
+    workers = [
+        worker_name("email", lane, index) for lane in LANES for index in range(settings.workers_max)
+    ]
+    _drain(shards)
+    _drain(workers)
     with contextlib.suppress(RayError, TimeoutError):
         serve.shutdown()
+    # A Ray cluster that is not ours goes on, and detached actors would with it.
+    _kill([SCHEDULER, pool_name("email"), *shards, *workers])
     ray.shutdown()
 
 
