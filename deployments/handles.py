@@ -15,7 +15,8 @@ from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
-from cdp.domain.delivery_result import LANE_HIGH, WorkItem
+from cdp.domain.delivery_result import WorkItem
+from cdp.domain.hint_queue import HintQueue
 from cdp.ports.handoff import Report, Resolution, Verdict, WorkerLost
 from cdp.rendering.sandbox import RendererUnavailable
 from cdp.services.partition_service import PartitionOwners
@@ -36,7 +37,6 @@ PENDING_CALLS_MAX: Final = 1_000
 HINT_PAUSE_S: Final = 0.06
 """Bulk gathers this long for one call; urgent items never wait."""
 HINT_MAX: Final = 1_000
-HINTS_WAITING_MAX: Final = 20_000
 
 
 def shard_name(index: int) -> str:
@@ -163,38 +163,34 @@ def message_service() -> Any:
 class ShardHints:
     """Tells the owning shards of new or due items, a few calls a second however many there are.
 
-    The first goes at once; those that come while it is on its way go together. What is lost
-    costs a poll, never a message.
+    The first goes at once; those that come while it is on its way go together, and of bulk no more
+    than can be delivered meanwhile. What is lost costs a poll, never a message.
     """
 
     def __init__(self, owners: PartitionOwners) -> None:
         self._owners = owners
-        self._waiting: list[WorkItem] = []
+        self._queue = HintQueue()
         self._urgent = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def tell(self, items: Iterable[WorkItem]) -> None:
         """Note the items for their shards."""
-        fresh = list(items)
-        self._waiting.extend(fresh)
-        del self._waiting[HINTS_WAITING_MAX:]
-        if any(item.lane == LANE_HIGH for item in fresh):
+        if self._queue.put(items):
             self._urgent.set()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._flush())
 
     async def _flush(self) -> None:
-        while self._waiting:
-            items, self._waiting = self._waiting, []
+        while self._queue:
             self._urgent.clear()
-            await self._send(items)
+            await self._send()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._urgent.wait(), HINT_PAUSE_S)
 
-    async def _send(self, items: Sequence[WorkItem]) -> None:
+    async def _send(self) -> None:
         owners = await self._owners.owners()
         shares: dict[str, list[WorkItem]] = {}
-        for item in items:
+        for item in self._queue.take(len(set(owners.values())) or 1):
             if (owner := owners.get(item.partition)) is not None:
                 shares.setdefault(owner, []).append(item)
         for shard, share in shares.items():

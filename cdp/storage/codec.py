@@ -47,12 +47,12 @@ def request_document(request: CommunicationRequest) -> Document:
         content=content and present(subject=content.subject, html=content.html, text=content.text),
         campaign=request.campaign,
         segment=request.segment,
-        data=dict(request.data),
+        data=request.data,
         priority=int(request.priority),
         send_at=request.send_at,
         expires_at=request.expires_at,
         reference=request.reference,
-        metadata=dict(request.metadata),
+        metadata=request.metadata,
         tracking=_tracking_document(request.tracking),
         envelope=_envelope_document(request.envelope),
         source=request.source,
@@ -145,7 +145,7 @@ def recipient_documents(request: CommunicationRequest) -> list[Document]:
             name=recipient.name or None,
             locale=recipient.locale,
             timezone=recipient.timezone,
-            data=dict(recipient.data),
+            data=recipient.data,
             created_at=request.requested_at,
         )
         for recipient in request.recipients
