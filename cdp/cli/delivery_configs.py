@@ -1,5 +1,6 @@
 """`cdp config`: delivery and retries, for the platform and for a client, level by level."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import typer
@@ -10,7 +11,8 @@ from cdp.cli.shell import out, refusals, with_wiring
 from cdp.domain.delivery_config import FIELDS, ConfigLevel, ConfigScope, DeliveryConfig
 from cdp.domain.ids import ClientId
 from cdp.errors import FieldError, Invalid
-from cdp.http.models import DeliveryFieldsIn
+from cdp.http.json_input import M
+from cdp.http.models import DeliveryConfigIn, DeliveryFieldsIn
 from cdp.services.delivery_config_service import ExplainedField
 from cdp.wiring import Wiring
 
@@ -40,13 +42,13 @@ def set_config(
 
     Example: cdp config set --client acme --campaign spring attempts_max=20 backoff_initial_s=30
     """
-    scope = ConfigScope(channel=channel, campaign=campaign, segment=segment)
 
     async def work(wiring: Wiring) -> ConfigLevel:
         owner = await _owner(wiring, client)
         return await wiring.delivery_config_service().set(owner, scope, config)
 
     with refusals():
+        scope = read_scope(channel=channel, campaign=campaign, segment=segment)
         config = read_fields(fields)
         level = with_wiring("cli", work)
     out.print(f"For {_whose(client)}{described(level.scope)}: {_said(level)}.", highlight=False)
@@ -85,12 +87,12 @@ def delete_config(
 
     Example: cdp config delete --client acme --campaign spring
     """
-    scope = ConfigScope(channel=channel, campaign=campaign, segment=segment)
 
     async def work(wiring: Wiring) -> None:
         await wiring.delivery_config_service().delete_at(await _owner(wiring, client), scope)
 
     with refusals():
+        scope = read_scope(channel=channel, campaign=campaign, segment=segment)
         with_wiring("cli", work)
     out.print(f"Nothing is configured for {_whose(client)}{described(scope)} now.", highlight=False)
 
@@ -106,13 +108,13 @@ def explain_config(
 
     Example: cdp config explain acme --campaign spring --segment vip
     """
-    scope = ConfigScope(channel=channel, campaign=campaign, segment=segment)
 
     async def work(wiring: Wiring) -> list[ExplainedField]:
         owner = (await wiring.access_service().client_named(client)).id
         return await wiring.delivery_config_service().explain(owner, scope)
 
     with refusals():
+        scope = read_scope(channel=channel, campaign=campaign, segment=segment)
         explained = with_wiring("cli", work)
     table = Table("field", "value", "from", box=None, pad_edge=False)
     for each in explained:
@@ -133,9 +135,26 @@ def read_fields(given: list[str]) -> DeliveryConfig:
             detail = f"{text} is not NAME=VALUE with a name of {', '.join(FIELDS)}."
             raise Invalid([FieldError(pointer="", code="unknown", detail=detail)])
         values[name] = value.split(",") if name == "retry_on" else value
+    said = _checked(DeliveryFieldsIn, values).model_dump(exclude_none=True)
+    if "retry_on" in said:
+        said["retry_on"] = tuple(said["retry_on"])
+    return DeliveryConfig(**said)
+
+
+def read_scope(**named: str | None) -> ConfigScope:
+    """What the options name.
+
+    Raises:
+        Invalid: there is no such channel, or no campaign or segment can have this name.
+    """
+    model = _checked(DeliveryConfigIn, named)
+    return ConfigScope(channel=model.channel, campaign=model.campaign, segment=model.segment)
+
+
+def _checked(model: type[M], values: Mapping[str, Any]) -> M:
     try:
         # As text from a command line, not as JSON: "3" is a number here.
-        model = DeliveryFieldsIn.model_validate(values, strict=False)
+        return model.model_validate(values, strict=False)
     except ValidationError as error:
         raise Invalid(
             [
@@ -143,10 +162,6 @@ def read_fields(given: list[str]) -> DeliveryConfig:
                 for d in error.errors()
             ]
         ) from None
-    said = model.model_dump(exclude_none=True)
-    if "retry_on" in said:
-        said["retry_on"] = tuple(said["retry_on"])
-    return DeliveryConfig(**said)
 
 
 def described(scope: ConfigScope) -> str:

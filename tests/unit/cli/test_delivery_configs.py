@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdp.cli.delivery_configs import described, read_fields
+from cdp.cli.delivery_configs import described, read_fields, read_scope
 from cdp.domain.delivery_config import BOUNDS, ConfigScope, DeliveryConfig
 from cdp.errors import Invalid
 
@@ -43,6 +43,20 @@ def test_what_means_nothing_is_refused_in_a_sentence(text, part):
     [error] = refused.value.errors
     assert part in error.detail
     assert error.detail.endswith(".")
+
+
+def test_a_scope_is_what_the_options_name():
+    assert read_scope(channel="email", campaign=None, segment="vip") == ConfigScope(
+        channel="email", segment="vip"
+    )
+
+
+@pytest.mark.parametrize("named", [{"channel": "fax"}, {"campaign": ""}, {"segment": "a\nb"}])
+def test_what_no_communication_can_have_is_refused(named):
+    with pytest.raises(Invalid) as refused:
+        read_scope(**named)
+
+    assert [error.pointer for error in refused.value.errors] == list(named)
 
 
 def test_a_level_is_described_by_what_it_names():
