@@ -37,6 +37,8 @@ async def test_a_segment_is_made_described_and_taken_away(tenant: Tenant):
     assert (await tenant.get(VIP)).json == changed.json
     assert (await put(tenant, VIP, {}, If_Match='"1"')).status == 412
     assert (await put(tenant, "/segments/new", {}, If_Match='"1"')).status == 412
+    assert (await put(tenant, "/segments/new", {}, If_Match="*")).status == 412
+    assert (await put(tenant, VIP, {"description": "The very best"}, If_Match="*")).status == 200
     assert (await tenant.get("/segments/new")).status == 404
     assert (await tenant.call("DELETE", VIP, headers={"If-Match": '"1"'})).status == 412
     assert (await tenant.call("DELETE", VIP)).status == 204
