@@ -11,6 +11,20 @@ T = TypeVar("T")
 POLL_S: Final = 0.02
 
 
+def arrives(value: T, *, after_s: float) -> asyncio.Future[T]:
+    """What a peer sends after a while. This is its pace; nothing is waited for with it."""
+    loop = asyncio.get_running_loop()
+    arrival: asyncio.Future[T] = loop.create_future()
+
+    def arrive() -> None:
+        # Whoever waited for it may have given up.
+        if not arrival.done():
+            arrival.set_result(value)
+
+    loop.call_later(after_s, arrive)
+    return arrival
+
+
 @overload
 async def eventually(condition: Callable[[], Awaitable[T | None]], within_s: float) -> T: ...
 @overload

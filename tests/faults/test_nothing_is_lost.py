@@ -1,6 +1,7 @@
 """Everything is killed once while thousands of messages are on their way, and nothing is lost."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -58,8 +59,9 @@ class Posting:
         while not self.enough.is_set():
             number = next(self.numbers)
             await self.client.insist(message(number), key=f"lost-{number}", within_s=120)
-            # The pace of the load; nothing waits for it.
-            await asyncio.sleep(self.PACE_S)
+            # The pace of the load, which ends with it.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.enough.wait(), self.PACE_S)
 
     async def goes_on(self) -> None:
         """Wait until messages come through again."""

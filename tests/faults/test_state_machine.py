@@ -67,7 +67,7 @@ class Life:
         self.services: list[DeliveryService] = []
         self.queued: list[WorkItem] = []
         """What was ever handed over, as it was then."""
-        self.crashed: list[tuple[HoldingProvider, bool]] = []
+        self.crashed: list[tuple[HoldingProvider, DeliveryService, bool]] = []
         for name in ("worker-a", "worker-b"):
             self.add_worker(name)
         self.shard = self.new_shard()
@@ -130,11 +130,10 @@ class Life:
     async def crash(self, index: int, taken: bool) -> None:
         """A worker is gone: what it held was or was not taken, and nobody will say."""
         await self.all_held()
-        provider = self.providers.pop(index)
-        self.services.pop(index)
+        provider, service = self.providers.pop(index), self.services.pop(index)
         for message, _ in provider.held if taken else ():
             provider.take(message)
-        self.crashed.append((provider, taken))
+        self.crashed.append((provider, service, taken))
         self.add_worker(f"worker-{len(self.crashed) % 3}")
         self.shard = self.new_shard()
         await self.shard.own_all()
@@ -240,8 +239,7 @@ class Machine(RuleBasedStateMachine):
         async def pulled() -> None:
             await self.life.shard.own_all()
             await self.life.shard.step()
-            # A turn for what was begun, no wait for its end.
-            await asyncio.sleep(0.005)
+            await self.life.all_held()
 
         self.run(pulled())
 
@@ -263,12 +261,12 @@ class Machine(RuleBasedStateMachine):
         """Workers that were thought dead answer after all; what was taken is long decided."""
 
         async def late() -> None:
-            for provider, taken in self.life.crashed:
+            for provider, _, taken in self.life.crashed:
                 provider.ledger = []
                 known = "accepted" if taken else "transient"
                 provider.answer(known if is_sure else "lost-unknown")
-            # A turn for them to record, no wait for it: that they may lose is what is tried.
-            await asyncio.sleep(0.05)
+            # Whether they win or lose the outcome's number: then they hold nothing any more.
+            await recorded(*(service for _, service, _ in self.life.crashed))
 
         self.run(late())
 
@@ -333,11 +331,10 @@ class Machine(RuleBasedStateMachine):
 
 async def end_all() -> None:
     """Forget the workers that wait for an answer for ever."""
-    mine = asyncio.current_task()
-    for task in asyncio.all_tasks():
-        if task is not mine and "DeliveryBatch" in repr(task):
-            task.cancel()
-    await asyncio.sleep(0)
+    waiting = [task for task in asyncio.all_tasks() if "DeliveryBatch" in repr(task)]
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
 
 
 @pytest.fixture

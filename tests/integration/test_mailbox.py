@@ -8,11 +8,13 @@ import time
 import uuid
 from dataclasses import dataclass
 from email.message import EmailMessage
+from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.integration.conftest import Embedded
+from tests.waiting import eventually_sync
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,11 +120,16 @@ def test_it_takes_addresses_outside_ascii(box, ada):
     assert [to] in [entry["rcpt_to"] for entry in entries]
 
 
+def _is_past(moment_ns: int) -> bool:
+    return time.time_ns() >= moment_ns
+
+
 def test_a_list_is_read_in_pages_the_newest_first(box, ada):
     for number in range(5):
         box.send(f"{ada}@example.org", subject=f"number {number}")
         # Two ids of one millisecond would sort by chance.
-        time.sleep(0.002)
+        next_ms = (time.time_ns() // 1_000_000 + 1) * 1_000_000
+        eventually_sync(partial(_is_past, next_ms), within_s=2)
 
     subjects, cursor = [], ""
     while cursor is not None:

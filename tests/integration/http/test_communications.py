@@ -1,17 +1,18 @@
 """To send, to look, to change, to take back: over HTTP, on a real MongoDB."""
 
-import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from cdp.domain.event import EventName
-from cdp.domain.ids import id_from_text
+from cdp.domain.ids import id_from_text, unix_ms_of
 from cdp.http.app import ROUTES, build_app
 from cdp.services.communication_service import Move
 from tests.integration.http.conftest import Tenant, email, listening
 from tests.integration.http.services import Api
+from tests.waiting import eventually
 
 
 async def test_what_is_accepted_can_be_read_at_once(tenant: Tenant, api: Api):
@@ -127,6 +128,12 @@ async def test_content_is_not_there_before_it_is_rendered(tenant: Tenant):
     assert (await tenant.get(f"/communications/{two['id']}/content")).status == 409
 
 
+async def past_millisecond_of(text: str) -> None:
+    """Two ids of one millisecond would sort by chance."""
+    made_ms = unix_ms_of(id_from_text(text))
+    await eventually(lambda: time.time() * 1000 >= made_ms + 1, within_s=2)
+
+
 async def test_the_list_is_filtered_and_paged(tenant: Tenant):
     before = datetime.now(UTC) - timedelta(minutes=1)
     ids = []
@@ -135,8 +142,7 @@ async def test_the_list_is_filtered_and_paged(tenant: Tenant):
         ids.append(
             (await tenant.post("/communications", email(f"l{n}@x.example", **fields))).json["id"]
         )
-        # Two ids of one millisecond would sort by chance.
-        await asyncio.sleep(0.002)
+        await past_millisecond_of(ids[-1])
     await tenant.post(f"/communications/{ids[0]}/cancel")
 
     async def listed(query: str) -> list[str]:

@@ -22,6 +22,7 @@ from tests.integration.rules.rig import (
     taken,
 )
 from tests.integration.verification_world import request_of
+from tests.waiting import eventually
 
 E = EventName
 MANY = 300
@@ -41,7 +42,6 @@ async def test_d13_of_many_cancels_beside_sends_each_is_cancelled_or_attempted(r
         for start in range(MANY - 10, -10, -10):
             ids = [item.result_id for item in items[start : start + 10]]
             said |= await api.communications.cancel(client.id, ids, metadata={"reason": "api"})
-            await asyncio.sleep(0)
         return said
 
     said, _ = await asyncio.gather(cancels(), shard.settle(items))
@@ -93,9 +93,7 @@ async def test_d13_what_expired_in_the_queue_is_not_sent(rig, smtp):
     worker = rig.worker(rig.process("worker"), smtp_provider(smtp))
     shard = LittleShard(wiring, worker)
     queued, _ = await shard.queueing.prepare(items, epochs=await shard.own_all())
-    left_s = (expires_at - wiring.clock.now()).total_seconds()
-    # Not a wait for a condition: time itself is what is tested.
-    await asyncio.sleep(max(0.0, left_s) + 0.01)
+    await eventually(lambda: wiring.clock.now() > expires_at, within_s=5)
 
     await worker.deliver(queued)
 

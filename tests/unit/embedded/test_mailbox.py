@@ -20,6 +20,7 @@ from cdp.embedded.mailbox_rules import (
 from cdp.embedded.mailbox_smtp import Intake, entry_of
 from cdp.errors import OutcomeUnknown
 from cdp.storage.mailbox import MailboxEntry
+from tests.waiting import eventually
 
 SENDER = "from@example.org"
 
@@ -99,14 +100,36 @@ class SlowMessages:
 
     def __init__(self) -> None:
         self.groups: list[list[int]] = []
+        self.begun = 0
         self.let_through = asyncio.Semaphore(0)
         self.error: Exception | None = None
 
     async def add(self, messages: Sequence[tuple[MailboxEntry, bytes]]) -> None:
+        self.begun += 1
         await self.let_through.acquire()
         self.groups.append([int.from_bytes(entry.id, "big") for entry, _ in messages])
         if self.error is not None:
             raise self.error
+
+
+class Senders:
+    """Those who hand in a message each and wait."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self.handed_in = 0
+
+    def keep(self, number: int) -> asyncio.Task[None]:
+        """One more."""
+        return asyncio.create_task(self._keep(number))
+
+    async def _keep(self, number: int) -> None:
+        self.handed_in += 1
+        await self._intake.keep(entry(number), b"")
+
+    async def have_handed_in(self, count: int) -> None:
+        """Wait for so many."""
+        await eventually(lambda: self.handed_in == count, within_s=2)
 
 
 @asynccontextmanager
@@ -122,11 +145,11 @@ async def intake_of(messages: SlowMessages) -> AsyncIterator[Intake]:
 async def test_what_comes_while_a_group_is_written_is_the_next_group():
     messages = SlowMessages()
     async with intake_of(messages) as intake:
-        kept = [asyncio.create_task(intake.keep(entry(0), b""))]
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        kept += [asyncio.create_task(intake.keep(entry(n), b"")) for n in range(1, 4)]
-        await asyncio.sleep(0)
+        senders = Senders(intake)
+        kept = [senders.keep(0)]
+        await eventually(lambda: messages.begun == 1, within_s=2)
+        kept += [senders.keep(n) for n in range(1, 4)]
+        await senders.have_handed_in(4)
         assert not any(task.done() for task in kept)
 
         messages.let_through.release()
@@ -166,9 +189,9 @@ async def test_a_failed_write_is_told_and_the_next_one_works(error):
 async def test_a_sender_who_left_does_not_disturb_the_others():
     messages = SlowMessages()
     async with intake_of(messages) as intake:
-        leaving = asyncio.create_task(intake.keep(entry(1), b""))
-        staying = asyncio.create_task(intake.keep(entry(2), b""))
-        await asyncio.sleep(0)
+        senders = Senders(intake)
+        leaving, staying = senders.keep(1), senders.keep(2)
+        await senders.have_handed_in(2)
         leaving.cancel()
         messages.let_through.release()
         messages.let_through.release()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from cdp.errors import PayloadTooLarge
 from cdp.http.body import Body
 from cdp.http.problems import BodyTooSlow, ClientGone, Malformed
+from tests.waiting import arrives
 
 LIMIT = 100_000
 
@@ -68,8 +69,8 @@ async def test_a6_a_bomb_is_refused_by_its_ratio_before_it_unfolds():
 
 async def test_a6_a_body_that_drips_is_refused_after_its_time():
     async def dripping() -> Any:
-        await asyncio.sleep(0.02)
-        return {"type": "http.request", "body": b"x", "more_body": True}
+        drop = {"type": "http.request", "body": b"x", "more_body": True}
+        return await arrives(drop, after_s=0.02)
 
     with pytest.raises(BodyTooSlow):
         await Body({}, dripping, limit=LIMIT, within_s=0.1).read()

@@ -8,7 +8,7 @@ from cdp.domain.communication_request import CommunicationRequest
 from cdp.domain.ids import ClientId, RequestId
 from cdp.errors import OutcomeUnknown
 from cdp.services.communication_intake import Accepted, AcceptOutcome, GroupCommit
-from tests.waiting import eventually
+from tests.waiting import arrives, eventually
 
 
 def request(number: int) -> CommunicationRequest:
@@ -36,6 +36,26 @@ class Store:
         return [Accepted(request=each, items=()) for each in requests]
 
 
+class Callers:
+    """Those who submit a request each and wait."""
+
+    def __init__(self, commit: GroupCommit) -> None:
+        self._commit = commit
+        self.submitted = 0
+
+    def submit(self, number: int) -> asyncio.Task[AcceptOutcome]:
+        """One more."""
+        return asyncio.create_task(self._submit(number))
+
+    async def _submit(self, number: int) -> AcceptOutcome:
+        self.submitted += 1
+        return await self._commit.submit(request(number))
+
+    async def have_submitted(self, count: int) -> None:
+        """Wait for so many."""
+        await eventually(lambda: self.submitted == count, within_s=2)
+
+
 async def crowd(commit: GroupCommit, count: int, *, times: int) -> None:
     """So many callers, each of which comes again as soon as it has its answer."""
 
@@ -45,8 +65,7 @@ async def crowd(commit: GroupCommit, count: int, *, times: int) -> None:
             assert isinstance(outcome, Accepted)
             assert outcome.request.id == request(number).id
             # Each at another time, as from as many connections.
-            for _ in range(number % 5):
-                await asyncio.sleep(0)
+            await arrives(None, after_s=number % 5 / 1000)
 
     await asyncio.gather(*(caller(number) for number in range(count)))
 
@@ -67,8 +86,9 @@ async def test_what_comes_during_a_flush_shares_the_next():
     commit = GroupCommit(store.accept)
     tasks = [asyncio.create_task(commit.submit(request(0)))]
     await eventually(lambda: store.groups == [1], within_s=2)
-    tasks += [asyncio.create_task(commit.submit(request(number))) for number in range(1, 31)]
-    await asyncio.sleep(0)
+    callers = Callers(commit)
+    tasks += [callers.submit(number) for number in range(1, 31)]
+    await callers.have_submitted(30)
     store.gate.set()
 
     await asyncio.gather(*tasks)
@@ -120,8 +140,9 @@ async def test_a_second_flusher_begins_with_a_group_that_is_worth_it():
     tasks = [asyncio.create_task(commit.submit(request(0)))]
     await eventually(lambda: store.groups == [1], within_s=2)
 
-    tasks += [asyncio.create_task(commit.submit(request(number))) for number in range(1, least)]
-    await asyncio.sleep(0)
+    callers = Callers(commit)
+    tasks += [callers.submit(number) for number in range(1, least)]
+    await callers.have_submitted(least - 1)
     assert store.groups == [1]
     tasks.append(asyncio.create_task(commit.submit(request(least))))
 
