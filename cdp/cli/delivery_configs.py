@@ -1,24 +1,23 @@
 """`cdp config`: delivery and retries, for the platform and for a client, level by level."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from dataclasses import replace
+from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 from rich.table import Table
 
 from cdp.cli.shell import out, refusals, with_wiring
-from cdp.domain.delivery_config import FIELDS, ConfigLevel, ConfigScope, DeliveryConfig
+from cdp.domain.delivery_config import FIELDS, LEVELS_MAX, ConfigLevel, ConfigScope, DeliveryConfig
 from cdp.domain.ids import ClientId
 from cdp.errors import FieldError, Invalid
-from cdp.http.json_input import M
+from cdp.http.delivery_configs import config_in, scope_in
+from cdp.http.json_input import M, validate
 from cdp.http.models import DeliveryConfigIn, DeliveryFieldsIn
 from cdp.services.delivery_config_service import ExplainedField
 from cdp.wiring import Wiring
 
 config_app = typer.Typer(help="Configure delivery and retries.", no_args_is_help=True)
-
-LEVELS_SHOWN: Final = 1_000
 
 ClientOption = Annotated[
     str | None, typer.Option("--client", help="The client's name; left out, all clients.")
@@ -64,7 +63,7 @@ def list_configs(client: ClientOption = None) -> None:
 
     async def work(wiring: Wiring) -> list[ConfigLevel]:
         return await wiring.delivery_config_service().page(
-            await _owner(wiring, client), named=ConfigScope(), after=None, limit=LEVELS_SHOWN
+            await _owner(wiring, client), named=ConfigScope(), after=None, limit=LEVELS_MAX
         )
 
     with refusals():
@@ -135,10 +134,7 @@ def read_fields(given: list[str]) -> DeliveryConfig:
             detail = f"{text} is not NAME=VALUE with a name of {', '.join(FIELDS)}."
             raise Invalid([FieldError(pointer="", code="unknown", detail=detail)])
         values[name] = value.split(",") if name == "retry_on" else value
-    said = _checked(DeliveryFieldsIn, values).model_dump(exclude_none=True)
-    if "retry_on" in said:
-        said["retry_on"] = tuple(said["retry_on"])
-    return DeliveryConfig(**said)
+    return config_in(_checked(DeliveryFieldsIn, values))
 
 
 def read_scope(**named: str | None) -> ConfigScope:
@@ -147,21 +143,16 @@ def read_scope(**named: str | None) -> ConfigScope:
     Raises:
         Invalid: there is no such channel, or no campaign or segment can have this name.
     """
-    model = _checked(DeliveryConfigIn, named)
-    return ConfigScope(channel=model.channel, campaign=model.campaign, segment=model.segment)
+    return scope_in(_checked(DeliveryConfigIn, named))
 
 
 def _checked(model: type[M], values: Mapping[str, Any]) -> M:
     try:
         # As text from a command line, not as JSON: "3" is a number here.
-        return model.model_validate(values, strict=False)
-    except ValidationError as error:
-        raise Invalid(
-            [
-                FieldError(pointer=str(d["loc"][0]), code=d["type"], detail=f"{d['msg']}.")
-                for d in error.errors()
-            ]
-        ) from None
+        return validate(model, values, strict=False)
+    except Invalid as error:
+        # And no pointer into a body, but the name that was typed.
+        raise Invalid([replace(e, pointer=e.pointer.split("/")[1]) for e in error.errors]) from None
 
 
 def described(scope: ConfigScope) -> str:

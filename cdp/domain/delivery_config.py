@@ -16,7 +16,7 @@ from cdp.domain.retry import REPEATABLE, RetryPolicy
 
 LEVELS_MAX: Final = 1_000
 """Levels that a client may have."""
-RESOLVED_MAX: Final = 10_000
+POLICIES_MAX: Final = 10_000
 
 BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
     "attempts_max": (1, 100),
@@ -111,25 +111,21 @@ class ResolvedConfig:
 
 @dataclass(frozen=True, slots=True)
 class ConfigLevels:
-    """All levels that may count for one client; it answers a scope the second time from memory."""
+    """All levels that may count for one client; a policy it makes once for each scope."""
 
     levels: Sequence[ConfigLevel]
-    _resolved: dict[ConfigScope, ResolvedConfig] = field(default_factory=dict)
     _policies: dict[ConfigScope, RetryPolicy] = field(default_factory=dict)
 
     def resolve(self, scope: ConfigScope) -> ResolvedConfig:
         """What counts for communications of this scope."""
-        if scope not in self._resolved:
-            if len(self._resolved) >= RESOLVED_MAX:
-                self._resolved.clear()
-                self._policies.clear()
-            self._resolved[scope] = inherited(self.levels, scope)
-        return self._resolved[scope]
+        return inherited(self.levels, scope)
 
     def retry_policy(self, scope: ConfigScope) -> RetryPolicy:
         """The retry policy that this amounts to."""
         policy = self._policies.get(scope)
         if policy is None:
+            if len(self._policies) >= POLICIES_MAX:
+                self._policies.clear()
             policy = self._policies[scope] = retry_policy(self.resolve(scope).config)
         return policy
 

@@ -10,6 +10,8 @@ the same next event compete for one `_id` and exactly one wins.
 
 import hashlib
 import re
+from collections.abc import Callable
+from datetime import datetime
 from typing import NewType
 
 ClientId = NewType("ClientId", bytes)
@@ -37,6 +39,11 @@ def uuid7(*, unix_ms: int, random_bytes: bytes) -> bytes:
     raw[6] = 0x70 | raw[6] & 0x0F
     raw[8] = 0x80 | raw[8] & 0x3F
     return bytes(raw)
+
+
+def fresh_id(at: datetime, random_bytes: Callable[[int], bytes]) -> bytes:
+    """A UUIDv7 of this moment; `random_bytes` gives so many of them."""
+    return uuid7(unix_ms=int(at.timestamp() * 1000), random_bytes=random_bytes(RANDOM_BYTES))
 
 
 def derived_id(parent: bytes, index: int, *, key: bytes) -> bytes:

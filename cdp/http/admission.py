@@ -21,7 +21,7 @@ from cdp.domain.communication_request import (
 )
 from cdp.domain.delivery_result import Priority
 from cdp.domain.ids import BatchId, ClientId, RequestId, result_ids
-from cdp.domain.segment import AssignmentKey, assignment_key
+from cdp.domain.segment import assignment_key
 from cdp.errors import CdpError, Conflict, FieldError, Forbidden, Invalid
 from cdp.http.call import ApiServices
 from cdp.http.json_input import pointer_of
@@ -164,9 +164,8 @@ async def refusals(
     unknown = await services.config.unknown_templates(
         (client_id, request.template) for request in requests if request.template is not None
     )
-    unassigned = await services.config.unassigned(
-        key for request in requests if (key := assignment_key(request)) is not None
-    )
+    keys = [assignment_key(request) for request in requests]
+    unassigned = await services.config.unassigned(key for key in keys if key is not None)
     setting = (await services.config.clients((client_id,))).get(client_id)
     has_sender = setting is not None and setting.sender is not None
     return [
@@ -175,11 +174,11 @@ async def refusals(
             caller,
             now=now,
             unknown=unknown,
-            unassigned=unassigned,
+            is_unassigned=key in unassigned,
             has_sender=has_sender,
         )
         or _no_room(services, caller, request)
-        for request in requests
+        for request, key in zip(requests, keys, strict=True)
     ]
 
 
@@ -189,7 +188,7 @@ def _refusal(
     *,
     now: datetime,
     unknown: Set[tuple[ClientId, str]],
-    unassigned: Set[AssignmentKey],
+    is_unassigned: bool,
     has_sender: bool,
 ) -> CdpError | None:
     if not caller.live:
@@ -198,7 +197,7 @@ def _refusal(
         return Invalid.at("/expires_at", "past", "This time has passed.")
     if (request.client_id, request.template) in unknown:
         return Invalid.at("/template", "unknown", f"There is no template named {request.template}.")
-    if assignment_key(request) in unassigned:
+    if is_unassigned:
         where = "" if request.campaign is None else f" in the campaign {request.campaign}"
         detail = f"No template is assigned to the segment {request.segment}{where}."
         return Invalid.at("/segment", "unassigned", detail)

@@ -13,9 +13,9 @@ from cdp.errors import Invalid
 from cdp.http.answer import Answer, json_answer
 from cdp.http.batches import NDJSON
 from cdp.http.call import Call
-from cdp.http.communications import id_in_path, known_parameters
 from cdp.http.json_body import JSON
-from cdp.http.pagination import cursor_of, limit_of, next_cursor
+from cdp.http.pagination import cursor_of, limit_of, page_of
+from cdp.http.parameters import id_in_path, known_parameters
 from cdp.http.views import result_view
 
 CSV: Final = "text/csv"
@@ -44,11 +44,10 @@ async def get_batch_results(call: Call) -> Answer:
     page = await call.services.reading.batch_results(
         call.caller.client.id, batch_id, after=cursor_of(call, scope), limit=limit + 1
     )
-    last = page[limit - 1].id if len(page) > limit else None
-    cursor = next_cursor(call, scope, last)
-    rows = [result_view(result) for result in page[:limit]]
+    answered = page_of(call, scope, page, limit=limit, position=lambda r: r.id, view=result_view)
     if form == JSON:
-        return json_answer({"items": rows, "next_cursor": cursor})
+        return json_answer(answered)
+    rows, cursor = answered["items"], answered["next_cursor"]
     headers = () if cursor is None else ((b"next-cursor", cursor.encode()),)
     if form == NDJSON:
         lines = [

@@ -17,7 +17,6 @@ from cdp.http.admission import refusals, request_of
 from cdp.http.answer import Answer, json_answer
 from cdp.http.body import BATCH_BYTES_MAX, SINGLE_BYTES_MAX, Body, media_type
 from cdp.http.call import Call
-from cdp.http.communications import id_in_path, known_parameters
 from cdp.http.idempotency import REPLAYED, body_hash, key_of
 from cdp.http.items import (
     ITEMS_MAX,
@@ -32,6 +31,7 @@ from cdp.http.items import (
 from cdp.http.json_body import JSON
 from cdp.http.json_input import parse, validate
 from cdp.http.models import CommunicationIn
+from cdp.http.parameters import id_in_path, known_parameters
 from cdp.http.problems import BodyTooSlow, Malformed, document_of
 from cdp.http.views import batch_view
 from cdp.services.batch_intake import OpenBatch

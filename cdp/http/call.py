@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from starlette.types import Receive, Scope
 
 from cdp.domain.delivery_result import WorkItem
-from cdp.domain.ids import RANDOM_BYTES, uuid7
+from cdp.domain.ids import fresh_id
 from cdp.errors import FieldError, Invalid
 from cdp.http.answer import Answer
 from cdp.ports.clock import Clock
@@ -69,8 +69,7 @@ class ApiServices:
 
     def new_id(self) -> bytes:
         """A fresh UUIDv7."""
-        unix_ms = int(self.clock.now().timestamp() * 1000)
-        return uuid7(unix_ms=unix_ms, random_bytes=self.random_bytes(RANDOM_BYTES))
+        return fresh_id(self.clock.now(), self.random_bytes)
 
 
 @dataclass(kw_only=True)

@@ -17,7 +17,8 @@ from cdp.http.idempotency import REPLAYED, body_hash, key_of
 from cdp.http.json_body import JSON, json_body
 from cdp.http.json_input import parse
 from cdp.http.models import ChangeIn, CommunicationIn, parse_time
-from cdp.http.pagination import cursor_of, limit_of, next_cursor
+from cdp.http.pagination import cursor_of, limit_of, page_of
+from cdp.http.parameters import id_in_path, known_parameters
 from cdp.http.views import accepted_view, content_view, event_view, request_view, result_view
 from cdp.services.communication_reading import Filters
 
@@ -69,18 +70,6 @@ async def get_communication(call: Call) -> Answer:
     return json_answer(request_view(view))
 
 
-def id_in_path(call: Call) -> bytes:
-    """The id that the path names.
-
-    Raises:
-        NotFound: it is no id at all.
-    """
-    try:
-        return id_from_text(call.path("id"))
-    except ValueError:
-        raise NotFound from None
-
-
 _FILTERS: Final = frozenset(
     {
         "status", "campaign", "reference", "recipient", "batch_id", "channel",
@@ -98,28 +87,13 @@ async def list_communications(call: Call) -> Answer:
     page = await call.services.reading.page(
         call.caller.client.id, filters, before=cursor_of(call, scope), limit=limit + 1
     )
-    last = page[limit - 1].id if len(page) > limit else None
-    items = [result_view(result) for result in page[:limit]]
-    return json_answer({"items": items, "next_cursor": next_cursor(call, scope, last)})
+    return json_answer(
+        page_of(call, scope, page, limit=limit, position=lambda r: r.id, view=result_view)
+    )
 
 
 def _filtering(query: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in query.items() if name not in ("limit", "cursor")}
-
-
-def known_parameters(call: Call, known: frozenset[str]) -> None:
-    """Refuse a query parameter that would be ignored.
-
-    Raises:
-        Invalid: there is one.
-    """
-    errors = [
-        FieldError(pointer=name[:100], code="unknown", detail="There is no such parameter here.")
-        for name in call.query
-        if name not in known
-    ]
-    if errors:
-        raise Invalid(errors)
 
 
 def filters_of(query: Mapping[str, str]) -> Filters:

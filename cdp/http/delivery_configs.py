@@ -1,5 +1,6 @@
 """`/delivery-configs` and `/config/explain`: delivery and retries, level by level."""
 
+import asyncio
 from typing import Any, Final
 
 from cdp.domain.delivery_config import FIELDS, ConfigScope, DeliveryConfig
@@ -7,11 +8,11 @@ from cdp.domain.segment import Assignment, AssignmentKey
 from cdp.errors import Invalid
 from cdp.http.answer import Answer, json_answer
 from cdp.http.call import Call
-from cdp.http.communications import id_in_path, known_parameters
 from cdp.http.entity_tags import tagged_answer, versions_asked_for
 from cdp.http.json_body import json_body
 from cdp.http.models import DeliveryConfigIn, DeliveryFieldsIn, ExplainIn
-from cdp.http.pagination import cursor_of, limit_of, next_cursor
+from cdp.http.pagination import cursor_of, limit_of, page_of
+from cdp.http.parameters import id_in_path, known_parameters
 from cdp.http.views import delivery_config_view, explained_view
 
 _NAMED: Final = ("channel", "campaign", "segment")
@@ -21,7 +22,7 @@ async def post_delivery_config(call: Call) -> Answer:
     """Add a level."""
     given = await json_body(call, DeliveryConfigIn)
     level = await call.services.delivery_configs.create(
-        call.caller.client.id, _scope(given), _config(given)
+        call.caller.client.id, scope_in(given), config_in(given)
     )
     return tagged_answer(delivery_config_view(level), level.version, status=201)
 
@@ -35,9 +36,11 @@ async def list_delivery_configs(call: Call) -> Answer:
     page = await call.services.delivery_configs.page(
         call.caller.client.id, named=named, after=cursor_of(call, listing), limit=limit + 1
     )
-    last = page[limit - 1].id if len(page) > limit else None
-    items = [delivery_config_view(level) for level in page[:limit]]
-    return json_answer({"items": items, "next_cursor": next_cursor(call, listing, last)})
+    return json_answer(
+        page_of(
+            call, listing, page, limit=limit, position=lambda e: e.id, view=delivery_config_view
+        )
+    )
 
 
 async def get_delivery_config(call: Call) -> Answer:
@@ -53,7 +56,7 @@ async def put_delivery_config(call: Call) -> Answer:
     level = await call.services.delivery_configs.replace(
         call.caller.client.id,
         id_in_path(call),
-        _config(given),
+        config_in(given),
         seen=versions_asked_for(call.headers),
     )
     return tagged_answer(delivery_config_view(level), level.version)
@@ -71,14 +74,13 @@ async def explain(call: Call) -> Answer:
     """What counts for a communication, and where each of it comes from."""
     given = await json_body(call, ExplainIn)
     services, client_id = call.services, call.caller.client.id
-    setting = (await services.config.clients((client_id,))).get(client_id)
-    return json_answer(
-        explained_view(
-            await services.delivery_configs.explain(client_id, _scope(given)),
-            sender=None if setting is None else setting.sender,
-            template=await _template(call, given),
-        )
+    settings, explained, template = await asyncio.gather(
+        services.config.clients((client_id,)),
+        services.delivery_configs.explain(client_id, scope_in(given)),
+        _template(call, given),
     )
+    sender = settings[client_id].sender if client_id in settings else None
+    return json_answer(explained_view(explained, sender=sender, template=template))
 
 
 async def _template(call: Call, given: ExplainIn) -> Assignment | None:
@@ -94,11 +96,17 @@ async def _template(call: Call, given: ExplainIn) -> Assignment | None:
     )
 
 
-def _scope(given: DeliveryConfigIn | ExplainIn) -> ConfigScope:
+def scope_in(given: DeliveryConfigIn | ExplainIn) -> ConfigScope:
+    """What is named."""
     return ConfigScope(channel=given.channel, campaign=given.campaign, segment=given.segment)
 
 
-def _config(given: DeliveryFieldsIn) -> DeliveryConfig:
+def config_in(given: DeliveryFieldsIn) -> DeliveryConfig:
+    """What is said.
+
+    Raises:
+        Invalid: nothing is.
+    """
     said: dict[str, Any] = {name: getattr(given, name) for name in FIELDS}
     if all(value is None for value in said.values()):
         raise Invalid.at("", "missing", f"Give at least one of {', '.join(FIELDS)}.")

@@ -82,14 +82,19 @@ def _may_be_unstorable(raw: bytes) -> bool:
     )
 
 
-def validate(model: type[M], value: Any) -> M:
+def validate(model: type[M], value: Any, *, strict: bool | None = None) -> M:
     """The model that these values are.
+
+    Args:
+        model: which.
+        value: plain values.
+        strict: whether the text of a number is none; left out, as the model has it.
 
     Raises:
         Invalid: with everything that is wrong.
     """
     try:
-        return model.model_validate(value)
+        return model.model_validate(value, strict=strict)
     except ValidationError as error:
         raise Invalid(list(_field_errors(error))) from None
 

@@ -4,12 +4,15 @@ import base64
 import binascii
 import hashlib
 import hmac
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
 
 from cdp.domain.ids import ClientId
 from cdp.errors import Invalid
 from cdp.http.call import Call
 from cdp.http.problems import BadCursor
+
+T = TypeVar("T")
 
 LIMIT_DEFAULT: Final = 50
 LIMIT_MAX: Final = 500
@@ -68,6 +71,32 @@ def next_cursor(call: Call, scope: str, position: bytes | None) -> str | None:
     return make_cursor(
         position, client_id=call.caller.client.id, scope=scope, key=call.services.cursor_key
     )
+
+
+def page_of(
+    call: Call,
+    scope: str,
+    found: Sequence[T],
+    *,
+    limit: int,
+    position: Callable[[T], bytes],
+    view: Callable[[T], dict[str, Any]],
+) -> dict[str, Any]:
+    """A page, as it is answered.
+
+    Args:
+        call: the request for it.
+        scope: the list that it is of.
+        found: its entries, and one more if there is more.
+        limit: how many it may have.
+        position: what a cursor behind an entry says.
+        view: an entry as callers get to see it.
+    """
+    last = position(found[limit - 1]) if len(found) > limit else None
+    return {
+        "items": [view(entry) for entry in found[:limit]],
+        "next_cursor": next_cursor(call, scope, last),
+    }
 
 
 def limit_of(call: Call, *, default: int = LIMIT_DEFAULT, most: int = LIMIT_MAX) -> int:

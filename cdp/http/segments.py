@@ -6,12 +6,11 @@ from cdp.domain.segment import AssignmentKey
 from cdp.errors import Invalid
 from cdp.http.answer import Answer, json_answer
 from cdp.http.call import Call
-from cdp.http.communications import known_parameters
 from cdp.http.entity_tags import tagged_answer, versions_asked_for
 from cdp.http.json_body import json_body
 from cdp.http.models import AssignmentIn, SegmentIn
-from cdp.http.pagination import cursor_of, limit_of, next_cursor
-from cdp.http.templates import name_in_path, new_name_in_path
+from cdp.http.pagination import cursor_of, limit_of, page_of
+from cdp.http.parameters import known_parameters, name_in_path, new_name_in_path
 from cdp.http.views import segment_view
 from cdp.services.segment_service import SegmentView
 
@@ -39,9 +38,16 @@ async def list_segments(call: Call) -> Answer:
     page = await call.services.segments.page(
         call.caller.client.id, after=None if after is None else after.decode(), limit=limit + 1
     )
-    last = page[limit - 1].segment.name.encode() if len(page) > limit else None
-    items = [segment_view(view) for view in page[:limit]]
-    return json_answer({"items": items, "next_cursor": next_cursor(call, _SCOPE, last)})
+    return json_answer(
+        page_of(
+            call,
+            _SCOPE,
+            page,
+            limit=limit,
+            position=lambda view: view.segment.name.encode(),
+            view=segment_view,
+        )
+    )
 
 
 async def get_segment(call: Call) -> Answer:

@@ -1,45 +1,19 @@
 """`/templates`: versions that never change, and a look at what one makes of some data."""
 
-import re
 from typing import Final
 
-from cdp.errors import Invalid, NotFound
+from cdp.errors import Invalid
 from cdp.http.answer import Answer, json_answer
 from cdp.http.call import Call
-from cdp.http.communications import known_parameters
 from cdp.http.json_body import json_body
-from cdp.http.models import NAME_PATTERN, RenderIn, TemplateIn
-from cdp.http.pagination import cursor_of, limit_of, next_cursor
+from cdp.http.models import RenderIn, TemplateIn
+from cdp.http.pagination import cursor_of, limit_of, page_of
+from cdp.http.parameters import known_parameters, name_in_path, new_name_in_path
 from cdp.http.views import rendered_view, template_view
 
 VERSION_DIGITS_MAX: Final = 9
 
-_NAME: Final = re.compile(NAME_PATTERN)
 _SCOPE: Final = "templates"
-
-
-def name_in_path(call: Call) -> str:
-    """The name in the path.
-
-    Raises:
-        NotFound: nothing can have it.
-    """
-    name = call.path("name")
-    if not _NAME.fullmatch(name):
-        raise NotFound
-    return name
-
-
-def new_name_in_path(call: Call) -> str:
-    """The name in the path of what may not be there yet.
-
-    Raises:
-        Invalid: nothing can have it.
-    """
-    name = call.path("name")
-    if not _NAME.fullmatch(name):
-        raise Invalid.at("name", "name_invalid", "A name is letters, digits, dot, dash, underline.")
-    return name
 
 
 async def put_template(call: Call) -> Answer:
@@ -66,11 +40,16 @@ async def list_templates(call: Call) -> Answer:
     page = await call.services.templates.page(
         call.caller.client.id, after=None if after is None else after.decode(), limit=limit + 1
     )
-    last = page[limit - 1][0].encode() if len(page) > limit else None
-    items = [
-        {"name": name, "version": version, "updated_at": at} for name, version, at in page[:limit]
-    ]
-    return json_answer({"items": items, "next_cursor": next_cursor(call, _SCOPE, last)})
+    return json_answer(
+        page_of(
+            call,
+            _SCOPE,
+            page,
+            limit=limit,
+            position=lambda entry: entry[0].encode(),
+            view=lambda entry: dict(zip(("name", "version", "updated_at"), entry, strict=True)),
+        )
+    )
 
 
 async def get_template(call: Call) -> Answer:

@@ -15,7 +15,7 @@ from typing import Final
 
 from cdp.channels.email import check_header_text, normalise
 from cdp.domain.client import ApiKey, Client, Sender
-from cdp.domain.ids import RANDOM_BYTES, ClientId, uuid7
+from cdp.domain.ids import ClientId, fresh_id
 from cdp.errors import Conflict, Invalid, NotFound, Unauthenticated
 from cdp.ports.clock import Clock
 from cdp.services.client_config_service import ReadThrough
@@ -87,9 +87,7 @@ class AccessService:
         if await self._clients.named(name) is not None:
             raise Conflict(f"There is a client named {name} already.")
         now = self._clock.now()
-        raw_id = uuid7(
-            unix_ms=int(now.timestamp() * 1000), random_bytes=self._random_bytes(RANDOM_BYTES)
-        )
+        raw_id = fresh_id(now, self._random_bytes)
         client = Client(id=ClientId(raw_id), name=name, backlog_max=backlog_max, created_at=now)
         await self._clients.insert(client)
         return client

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from cdp.domain.communication_request import CommunicationRequest
-from cdp.domain.ids import RANDOM_BYTES, BatchId, ClientId, RequestId, derived_id, uuid7
+from cdp.domain.ids import BatchId, ClientId, RequestId, derived_id, fresh_id
 from cdp.errors import CdpError, IdempotencyKeyInUse, IdempotencyKeyReused, OutcomeUnknown
 from cdp.ports.clock import Clock
 from cdp.services.communication_intake import AcceptOutcome, CommunicationIntake
@@ -68,9 +68,7 @@ class BatchIntake:
             OutcomeUnknown: MongoDB could not be asked.
         """
         now = self._clock.now()
-        raw_id = uuid7(
-            unix_ms=int(now.timestamp() * 1000), random_bytes=self._random_bytes(RANDOM_BYTES)
-        )
+        raw_id = fresh_id(now, self._random_bytes)
         mine = Batch(
             id=BatchId(raw_id),
             client_id=client_id,

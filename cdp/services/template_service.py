@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, Protocol
 
-from cdp.domain.ids import RANDOM_BYTES, ClientId, text_of, uuid7
+from cdp.domain.ids import ClientId, fresh_id, text_of
 from cdp.domain.template import TemplateVersion
 from cdp.errors import Conflict, FieldError, Invalid, NotFound, Overloaded
 from cdp.ports.clock import Clock
@@ -73,9 +73,7 @@ class TemplateService:
         if current is not None and dict(current.parts) == dict(parts):
             return current, False
         now = self._clock.now()
-        raw_id = uuid7(
-            unix_ms=int(now.timestamp() * 1000), random_bytes=self._random_bytes(RANDOM_BYTES)
-        )
+        raw_id = fresh_id(now, self._random_bytes)
         try:
             refusal = await self._engine.check(parts, text_of(raw_id))
         except WorkerLost:
