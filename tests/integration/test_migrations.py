@@ -1,6 +1,7 @@
 """What an older version has stored is brought up to what this one reads."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
@@ -12,6 +13,7 @@ from cdp.storage.migrations import migrate
 from tests.integration.conftest import Embedded, running
 
 CLIENT = ClientId(b"c" * 16)
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -31,6 +33,13 @@ async def test_delivery_configs_of_the_first_version_become_levels(old: Embedded
         ]
     )
     await admin["migrations"].insert_one({"_id": 1})
+    # Of this one there is a successor already: the last run died between its two writes.
+    half = ClientId(b"h" * 16)
+    await collection.drop_index("scope")
+    successor = {**dict.fromkeys(("channel", "campaign", "segment")), "version": 1}
+    successor |= {"fields": {"attempts_max": 3}, "created_at": NOW, "updated_at": NOW}
+    await collection.insert_one({"client_id": half, "fields": {"attempts_max": 3}})
+    await collection.insert_one({"_id": b"i" * 16, "client_id": half, **successor})
     # As the user that migrates, with the rights of that one.
     database = Database(old.mongo_uri("migrate"), component="migrate")
 
@@ -44,7 +53,8 @@ async def test_delivery_configs_of_the_first_version_become_levels(old: Embedded
     assert [(each.scope, each.config, each.version) for each in by_client[CLIENT]] == [
         (ALL, DeliveryConfig(backoff_initial_s=5.0, at_least_once=False), 1)
     ]
-    assert await collection.count_documents({}) == 2
+    assert await collection.count_documents({}) == 3
+    assert await collection.count_documents({"client_id": half}) == 1
     assert {"scope", "level"} & set(await collection.index_information()) == {"level"}
     for each in (admin, database):
         await each.close()
