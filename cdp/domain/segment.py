@@ -5,8 +5,8 @@ gets on a channel in a campaign; an assignment without a campaign is for all tha
 own.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -64,13 +64,8 @@ def assignment_key(request: CommunicationRequest) -> AssignmentKey | None:
     )
 
 
-def assigned(assignments: Iterable[Assignment], wanted: AssignmentKey) -> Assignment | None:
+def assigned(
+    assignments: Mapping[AssignmentKey, Assignment], wanted: AssignmentKey
+) -> Assignment | None:
     """What counts for `wanted`: its campaign's own assignment, or the one for all campaigns."""
-    found: dict[str | None, Assignment] = {
-        each.key.campaign: each
-        for each in assignments
-        if (each.key.client_id, each.key.segment, each.key.channel)
-        == (wanted.client_id, wanted.segment, wanted.channel)
-        and each.key.campaign in (wanted.campaign, None)
-    }
-    return found.get(wanted.campaign) or found.get(None)
+    return assignments.get(wanted) or assignments.get(replace(wanted, campaign=None))

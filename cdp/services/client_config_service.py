@@ -171,14 +171,7 @@ class ClientConfigService:
         return loaded
 
     async def _load_assigned(self, keys: Sequence[AssignmentKey]) -> dict[AssignmentKey, str]:
-        names: dict[ClientId, set[str]] = {}
-        for key in keys:
-            names.setdefault(key.client_id, set()).add(key.segment)
-        stored = [
-            assignment
-            for client_id, segments in names.items()
-            for assignment in await self._assignments.of_segments(client_id, sorted(segments))
-        ]
+        stored = await self._assignments.that_may_count(keys)
         found = {key: assigned(stored, key) for key in keys}
         return {key: each.template for key, each in found.items() if each is not None}
 

@@ -13,7 +13,7 @@ from cdp.domain.delivery_config import (
     DeliveryConfig,
     effective,
 )
-from cdp.domain.ids import RANDOM_BYTES, ClientId, text_of, uuid7
+from cdp.domain.ids import ClientId, fresh_id, text_of
 from cdp.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from cdp.ports.clock import Clock
 from cdp.storage.delivery_configs import DeliveryConfigs, Owner
@@ -54,9 +54,7 @@ class DeliveryConfigService:
             raise Conflict(f"There are at most {LEVELS_MAX:,} delivery configurations.")
         now = self._clock.now()
         level = ConfigLevel(
-            id=uuid7(
-                unix_ms=int(now.timestamp() * 1000), random_bytes=self._random_bytes(RANDOM_BYTES)
-            ),
+            id=fresh_id(now, self._random_bytes),
             client_id=owner,
             scope=scope,
             config=config,
@@ -104,13 +102,14 @@ class DeliveryConfigService:
             PreconditionFailed: its version is another.
         """
         _require_valid(config)
-        version = await self._version(owner, level_id, seen)
-        changed = await self._configs.replace(
-            owner, level_id, config, seen=version, at=self._clock.now()
-        )
-        if changed is None:
-            raise PreconditionFailed
-        return changed
+        while True:
+            version = await self._version(owner, level_id, seen)
+            changed = await self._configs.replace(
+                owner, level_id, config, seen=version, at=self._clock.now()
+            )
+            # Else somebody was quicker, and their version may be one that will do.
+            if changed is not None:
+                return changed
 
     async def delete(self, owner: Owner, level_id: bytes, *, seen: Container[int] | None) -> None:
         """Take a level away; what it said is inherited again.
@@ -119,9 +118,10 @@ class DeliveryConfigService:
             NotFound: there is no such level.
             PreconditionFailed: its version is another.
         """
-        version = await self._version(owner, level_id, seen)
-        if not await self._configs.delete(owner, level_id, seen=version):
-            raise PreconditionFailed
+        while not await self._configs.delete(
+            owner, level_id, seen=await self._version(owner, level_id, seen)
+        ):
+            continue
 
     async def delete_at(self, owner: Owner, scope: ConfigScope) -> None:
         """Take the level of exactly this scope away.

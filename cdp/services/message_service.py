@@ -163,12 +163,11 @@ class MessageService:
         named: dict[RequestId, str] = {}
         by_segment: dict[RequestId, AssignmentKey] = {}
         for request in requests:
-            key = assignment_key(request)
             if request.template is not None:
                 named[request.id] = request.template
-            elif key is not None:
+            elif (key := assignment_key(request)) is not None:
                 by_segment[request.id] = key
-        found = await self._config.assigned_templates(by_segment.values()) if by_segment else {}
+        found = await self._config.assigned_templates(by_segment.values())
         return named | {r: found[key] for r, key in by_segment.items() if key in found}
 
     async def _render(self, jobs: Sequence[_Job]) -> list[RenderOutcome]:

@@ -60,34 +60,35 @@ class SegmentService:
             PreconditionFailed: there is none, or its version is another.
             Conflict: there are too many.
         """
-        now = self._clock.now()
-        stored = await self._segments.find(client_id, name)
-        if stored is None and seen is not None:
-            raise PreconditionFailed
-        if stored is None:
-            if await self._segments.count(client_id) >= SEGMENTS_MAX:
-                raise Conflict(f"There are at most {SEGMENTS_MAX:,} segments.")
-            made = Segment(
-                client_id=client_id,
-                name=name,
-                description=description,
-                version=1,
-                created_at=now,
-                updated_at=now,
-            )
-            if await self._segments.insert(made):
-                return SegmentView(segment=made, assignments=()), True
-            stored = await self._found(client_id, name)
-        if seen is not None and stored.version not in seen:
-            raise PreconditionFailed
-        if stored.description != description:
-            changed = await self._segments.describe(
-                client_id, name, description, seen=stored.version, at=now
-            )
-            if changed is None:
+        while True:
+            stored = await self._segments.find(client_id, name)
+            if seen is not None and (stored is None or stored.version not in seen):
                 raise PreconditionFailed
-            stored = changed
-        return await self._view(stored), False
+            if stored is None:
+                saved = await self._make(client_id, name, description)
+            elif stored.description == description:
+                saved = stored
+            else:
+                saved = await self._segments.describe(
+                    client_id, name, description, seen=stored.version, at=self._clock.now()
+                )
+            # Else somebody was quicker: look again.
+            if saved is not None:
+                return await self._view(saved), stored is None
+
+    async def _make(self, client_id: ClientId, name: str, description: str) -> Segment | None:
+        if await self._segments.count(client_id) >= SEGMENTS_MAX:
+            raise Conflict(f"There are at most {SEGMENTS_MAX:,} segments.")
+        now = self._clock.now()
+        made = Segment(
+            client_id=client_id,
+            name=name,
+            description=description,
+            version=1,
+            created_at=now,
+            updated_at=now,
+        )
+        return made if await self._segments.insert(made) else None
 
     async def get(self, client_id: ClientId, name: str) -> SegmentView:
         """A segment with its assignments.
@@ -102,12 +103,11 @@ class SegmentService:
     ) -> list[SegmentView]:
         """Segments in the order of their names."""
         segments = await self._segments.page(client_id, after=after, limit=limit)
-        found = await self._assignments.of_segments(client_id, [each.name for each in segments])
+        by_name: dict[str, list[Assignment]] = {segment.name: [] for segment in segments}
+        for assignment in await self._assignments.of_segments(client_id, list(by_name)):
+            by_name[assignment.key.segment].append(assignment)
         return [
-            SegmentView(
-                segment=segment,
-                assignments=tuple(a for a in found if a.key.segment == segment.name),
-            )
+            SegmentView(segment=segment, assignments=tuple(by_name[segment.name]))
             for segment in segments
         ]
 
@@ -119,19 +119,20 @@ class SegmentService:
             PreconditionFailed: its version is another.
             Conflict: templates are still assigned to it.
         """
-        stored = await self._found(client_id, name)
-        if seen is not None and stored.version not in seen:
-            raise PreconditionFailed
-        users = await self._assignments.of_segments(client_id, [name])
-        if users:
-            raise Conflict(f"It still gets {_some([a.template for a in users])}.")
-        if not await self._segments.delete(client_id, name, seen=stored.version):
-            raise PreconditionFailed
+        while True:
+            stored = await self._found(client_id, name)
+            if seen is not None and stored.version not in seen:
+                raise PreconditionFailed
+            users = await self._assignments.of_segments(client_id, [name])
+            if users:
+                raise Conflict(f"It still gets {_some([a.template for a in users])}.")
+            # Else somebody was quicker: look again.
+            if await self._segments.delete(client_id, name, seen=stored.version):
+                return
 
     async def assignment_for(self, wanted: AssignmentKey) -> Assignment | None:
         """The assignment that counts for this segment, channel and campaign."""
-        found = await self._assignments.of_segments(wanted.client_id, [wanted.segment])
-        return assigned(found, wanted)
+        return assigned(await self._assignments.that_may_count([wanted]), wanted)
 
     async def assign(self, key: AssignmentKey, template: str) -> SegmentView:
         """Let a segment get this template, in place of the one that it got before.
@@ -147,15 +148,15 @@ class SegmentService:
         }:
             raise Conflict(f"A segment has at most {ASSIGNMENTS_MAX:,} assignments.")
         await self._require_template(key, template)
-        await self._assignments.put(
-            Assignment(key=key, template=template, assigned_at=self._clock.now())
-        )
+        assignment = Assignment(key=key, template=template, assigned_at=self._clock.now())
+        await self._assignments.put(assignment)
         try:
             # Either may have been taken away since it was looked at, by one who saw no assignment.
+            # Who dies before this leaves one that shows in the segment and can be taken away there.
             await self._require_template(key, template)
             return await self.get(key.client_id, key.segment)
         except (Invalid, NotFound):
-            await self._assignments.delete(key)
+            await self._assignments.take_back(assignment)
             raise
 
     async def unassign(self, key: AssignmentKey) -> None:

@@ -1,6 +1,6 @@
 """`segments` and `segment_assignments`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from pymongo import ReturnDocument
@@ -70,16 +70,15 @@ class SegmentAssignments:
 
     async def put(self, assignment: Assignment) -> None:
         """Assign a template, in place of one that was assigned before."""
+        # Of two that insert at once MongoDB itself lets the second update: the query names exactly
+        # the fields of the unique index.
         change = {"template": assignment.template, "assigned_at": assignment.assigned_at}
-        for _ in range(2):
-            try:
-                await self._collection.update_one(
-                    _key(assignment.key), {"$set": change}, upsert=True
-                )
-            except DuplicateKeyError:
-                # Two inserted at once: this time it is there.
-                continue
-            return
+        await self._collection.update_one(_key(assignment.key), {"$set": change}, upsert=True)
+
+    async def take_back(self, assignment: Assignment) -> None:
+        """Undo this very assignment; what was assigned in its place since then stays."""
+        query = {"template": assignment.template, "assigned_at": assignment.assigned_at}
+        await self._collection.delete_one(_key(assignment.key) | query)
 
     async def delete(self, key: AssignmentKey) -> bool:
         """Take an assignment away; whether there was one."""
@@ -88,9 +87,32 @@ class SegmentAssignments:
     async def of_segments(self, client_id: ClientId, names: Sequence[str]) -> list[Assignment]:
         """All assignments of these segments."""
         query = {"client_id": client_id, "segment": {"$in": list(names)}}
-        cursor = self._collection.find(query).sort([("segment", 1), ("channel", 1)])
-        found = [_assignment(document) async for document in cursor]
-        return sorted(found, key=lambda a: (a.key.segment, a.key.channel, a.key.campaign or ""))
+        cursor = self._collection.find(query).sort(
+            [("segment", 1), ("channel", 1), ("campaign", 1)]
+        )
+        return [_assignment(document) async for document in cursor]
+
+    async def that_may_count(
+        self, wanted: Iterable[AssignmentKey]
+    ) -> dict[AssignmentKey, Assignment]:
+        """For each key its own assignment, and the one of its segment for all campaigns."""
+        segments: dict[tuple[ClientId, str, str | None], set[str]] = {}
+        for key in wanted:
+            for campaign in (key.campaign, None):
+                segments.setdefault((key.client_id, key.channel, campaign), set()).add(key.segment)
+        if not segments:
+            return {}
+        ranges = [
+            {
+                "client_id": client_id,
+                "segment": {"$in": sorted(names)},
+                "channel": channel,
+                "campaign": campaign,
+            }
+            for (client_id, channel, campaign), names in segments.items()
+        ]
+        found = [_assignment(d) async for d in self._collection.find({"$or": ranges})]
+        return {assignment.key: assignment for assignment in found}
 
     async def of_template(
         self, client_id: ClientId, template: str, *, limit: int

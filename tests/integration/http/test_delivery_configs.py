@@ -77,6 +77,18 @@ async def test_of_racing_changes_with_one_version_one_wins(tenant: Tenant):
     assert sorted(answer.status for answer in answers) == [200] + [412] * 7
 
 
+async def test_racing_changes_without_a_version_all_happen(tenant: Tenant):
+    level = await make(tenant, attempts_max=3)
+    path = f"{PATH}/{level['id']}"
+
+    answers = await asyncio.gather(
+        *(tenant.call("PUT", path, {"attempts_max": n}) for n in range(10, 18))
+    )
+
+    assert [answer.status for answer in answers] == [200] * 8
+    assert (await tenant.get(path)).json["version"] == 9
+
+
 async def test_of_one_scope_there_is_one_level(tenant: Tenant):
     bodies = [{"attempts_max": n, "campaign": "spring"} for n in range(1, 6)]
 

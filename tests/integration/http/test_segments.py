@@ -1,10 +1,12 @@
 """Segments over HTTP: names for groups of users, and the templates that they get."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
-from cdp.domain.segment import ASSIGNMENTS_MAX
+from cdp.domain.segment import ASSIGNMENTS_MAX, Assignment, AssignmentKey
+from cdp.storage.segments import SegmentAssignments
 from tests.integration.http.conftest import Got, Tenant, make_tenant
 
 PARTS = {"subject": "Hi", "text": "Hi"}
@@ -138,6 +140,46 @@ async def test_racing_assignments_and_deletions_leave_nothing_orphaned(tenant: T
             assert segment.json["assignments"] == []
         elif template.status == 404:
             assert segment.json["assignments"] == []
+
+
+async def test_racing_descriptions_without_a_version_all_happen(tenant: Tenant):
+    answers = await asyncio.gather(*(put(tenant, VIP, {"description": f"{n}"}) for n in range(8)))
+
+    assert sorted(answer.status for answer in answers) == [200] * 7 + [201]
+    assert (await tenant.get(VIP)).json["version"] == 8
+
+
+async def test_an_assignment_is_taken_back_alone(tenant: Tenant, api):
+    assignments = SegmentAssignments(api.database)
+    key = AssignmentKey(client_id=tenant.client.id, segment="vip", channel="email")
+    now = api.services.clock.now()
+    first = Assignment(key=key, template="gone", assigned_at=now)
+    second = Assignment(key=key, template="kept", assigned_at=now)
+    await assignments.put(first)
+    await assignments.put(second)
+
+    await assignments.take_back(first)
+    assert await assignments.that_may_count([key]) == {key: second}
+
+    await assignments.take_back(second)
+    assert await assignments.that_may_count([key]) == {}
+
+
+async def test_of_many_assignments_only_those_are_read_that_may_count(tenant: Tenant, api):
+    assignments = SegmentAssignments(api.database)
+    keys = [
+        AssignmentKey(client_id=tenant.client.id, segment=segment, channel="email", campaign=name)
+        for segment in ("vip", "new")
+        for name in (None, "spring", "autumn", "winter")
+    ]
+    now = api.services.clock.now()
+    for key in keys:
+        await assignments.put(Assignment(key=key, template="t", assigned_at=now))
+    wanted = [keys[1], replace(keys[5], campaign="none of its own")]
+
+    found = await assignments.that_may_count(wanted)
+
+    assert set(found) == {keys[0], keys[1], keys[4]}
 
 
 async def test_a_request_to_a_segment_needs_no_template_of_its_own(tenant: Tenant):
