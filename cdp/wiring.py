@@ -22,7 +22,7 @@ from cdp.embedded.state import StateFolder
 from cdp.http.call import ApiServices
 from cdp.ports.clock import Clock, SystemClock
 from cdp.ports.handoff import ContentResolver, Handoff
-from cdp.ports.provider import Provider
+from cdp.ports.provider import EmailMessage, Provider
 from cdp.providers.email.smtp import SmtpProvider
 from cdp.providers.email.smtp_connection import SmtpAccount
 from cdp.rendering.links import decorate
@@ -333,7 +333,7 @@ class Wiring:
             worker=worker,
         )
 
-    def email_provider(self) -> Provider:
+    def email_provider(self) -> Provider[EmailMessage]:
         """The SMTP server of the settings, or the embedded mailbox."""
         settings = self.settings
         if settings.smtp_host is None:

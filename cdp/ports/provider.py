@@ -4,11 +4,14 @@ One adapter per vendor implements `Provider`; `DeliveryService` drives it and no
 Expected outcomes are values: a provider never raises for what a vendor may answer.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from cdp.domain.ids import ResultId, text_of
+from cdp.ports.clock import Clock
 
 
 class FailureClass(StrEnum):
@@ -69,6 +72,21 @@ ANSWER_CHARS_MAX = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message to one recipient, complete: sent twice, it is the same twice."""
+
+    result_id: ResultId
+    attempt: int
+    deadline_s: float = 60.0
+    """Seconds from the start of `deliver` in which a send may still begin."""
+
+    @property
+    def key(self) -> str:
+        """The same over all attempts, for a provider that knows idempotency keys."""
+        return text_of(self.result_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EmailAddress:
     """An address as it stands in a header: `email` is normalised by `cdp.channels.email`."""
 
@@ -77,11 +95,9 @@ class EmailAddress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EmailMessage:
-    """One email to one recipient, complete: sent twice, it is the same bytes twice."""
+class EmailMessage(Message):
+    """An email: sent twice, it is the same bytes twice."""
 
-    result_id: bytes
-    attempt: int
     sender: EmailAddress
     to: EmailAddress
     subject: str
@@ -96,17 +112,82 @@ class EmailMessage:
     cc: tuple[EmailAddress, ...] = ()
     bcc: tuple[EmailAddress, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
-    deadline_s: float = field(default=60.0)
-    """Seconds from the start of `deliver` in which a send may still begin."""
 
 
-Report = Callable[[EmailMessage, Outcome], None]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmsMessage(Message):
+    """A text message."""
+
+    sender: str
+    """A number in E.164, a short code, or an alphanumeric name."""
+    to: str
+    """In E.164, such as `+4915112345678`."""
+    text: str
 
 
-class Provider(Protocol):
+class PushPlatform(StrEnum):
+    """Whose push service a device is reached through."""
+
+    FCM = "fcm"
+    APNS = "apns"
+    WEB = "web"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushMessage(Message):
+    """A notification to one device."""
+
+    platform: PushPlatform
+    token: str
+    """The device's token; with Web Push the subscription's endpoint, a URL."""
+    p256dh: str = ""
+    """Of a Web Push subscription: the browser's public key, base64url (RFC 8291)."""
+    auth: str = ""
+    """Of a Web Push subscription: the shared secret, base64url (RFC 8291)."""
+    title: str
+    body: str
+    data: Mapping[str, str] = field(default_factory=dict)
+    collapse_key: str | None = None
+    """A later message with the same key takes this one's place on the device."""
+    ttl_s: int | None = None
+    """How long the push service may keep it for a device that is away."""
+    is_urgent: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InAppMessage(Message):
+    """An entry in a user's inbox inside the client's own app."""
+
+    client_id: bytes
+    user: str
+    """The client's own name for its user."""
+    title: str
+    body: str
+    action_url: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookMessage(Message):
+    """A call of a URL that belongs to the recipient."""
+
+    url: str
+    body: bytes
+    """JSON, as it goes over the wire in every attempt."""
+    date: datetime
+    """The time of CONTENT_RESOLVED."""
+
+
+M = TypeVar("M", bound=Message)
+
+Report = Callable[[M, Outcome], None]
+
+
+class Provider(Protocol[M]):
     """Sends messages concurrently and reports each one's outcome as soon as it is known."""
 
-    async def deliver(self, messages: Sequence[EmailMessage], report: Report) -> None:
+    async def deliver(self, messages: Sequence[M], report: Report[M]) -> None:
         """Send all, and call `report` exactly once for each, in any order.
 
         Returns when the last outcome was reported. Cancelling it is allowed; what was not
@@ -115,3 +196,24 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Give up the connections that are kept open. No message may be under way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderTools:
+    """What a provider is handed beside its settings."""
+
+    clock: Clock
+    reach_private: bool = False
+    """Whether URLs that a client or a recipient gave may lead into private networks (rule A7)."""
+
+
+class Adapter(Protocol):
+    """What the registry names: a class that is one file's worth of a vendor."""
+
+    Settings: ClassVar[type[Any]]
+    """A closed, frozen pydantic model. Its `SecretStr` fields are encrypted at rest, and are never
+    given back by the API."""
+
+    @classmethod
+    def open(cls, settings: Any, tools: ProviderTools) -> Provider[Any]:
+        """A provider with these settings. Nothing is connected before the first message."""

@@ -54,7 +54,7 @@ class Desk:
 
     communications: CommunicationService
     contents: Communications
-    provider: Provider
+    provider: Provider[Any]
     clock: Clock
     worker: str
     lease_s: float

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from cdp.domain.breaker import Breaker
 from cdp.domain.communication import Communication
@@ -59,7 +59,7 @@ class DeliveryService:
         *,
         communications: CommunicationService,
         contents: Communications,
-        provider: Provider,
+        provider: Provider[Any],
         breaker: Breaker,
         limits: DeliveryLimits,
         message_id_domain: str,

@@ -36,7 +36,7 @@ WITHIN_S: Final = 30.0
 class EmailProviderRig(Protocol):
     """An adapter and the stand-in for its vendor, which does what it is told."""
 
-    provider: Provider
+    provider: Provider[EmailMessage]
     connections_max: int
     """How many connections or requests the provider may have open at once."""
 
@@ -79,7 +79,7 @@ class EmailProviderRig(Protocol):
     def cut_connections(self) -> None:
         """Break all connections, as an idle vendor does."""
 
-    def with_wrong_credentials(self) -> Provider:
+    def with_wrong_credentials(self) -> Provider[EmailMessage]:
         """Another provider to the same vendor, which will not know it."""
 
 
@@ -122,7 +122,10 @@ class Reports:
 
 
 async def outcomes_of(
-    provider: Provider, messages: Sequence[EmailMessage], *, within_s: float = WITHIN_S
+    provider: Provider[EmailMessage],
+    messages: Sequence[EmailMessage],
+    *,
+    within_s: float = WITHIN_S,
 ) -> dict[str, Outcome]:
     """Deliver, check that each message was reported once, and give the outcomes by recipient."""
     reports = Reports()

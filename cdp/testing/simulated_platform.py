@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.shard_state import ShardLimits, ShardState
-from cdp.ports.provider import Provider
+from cdp.ports.provider import EmailMessage, Provider
 from cdp.services.communication_service import CommunicationService
 from cdp.services.delivery_service import DeliveryService
 from cdp.services.queueing_service import QueueingService
@@ -101,7 +101,7 @@ class SimulatedWiring(Wiring):
         """The true one, or the broken one."""
         return self._platform.parts.communications(super().communications)
 
-    def email_provider(self) -> Provider:
+    def email_provider(self) -> Provider[EmailMessage]:
         """The scripted one."""
         return SimulatedProvider(self._platform.provider, self._process)
 

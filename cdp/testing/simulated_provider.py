@@ -79,7 +79,7 @@ class SimulatedProvider:
         self._side = side
         self._process = process
 
-    async def deliver(self, messages: Sequence[EmailMessage], report: Report) -> None:
+    async def deliver(self, messages: Sequence[EmailMessage], report: Report[EmailMessage]) -> None:
         """See `Provider.deliver`."""
         begun_at = self._side.world.loop.time()
         if not self._side.world.faults.stopped and self._side.world.chance(0.01):
@@ -89,7 +89,9 @@ class SimulatedProvider:
     async def close(self) -> None:
         """See `Provider.close`."""
 
-    async def _send(self, message: EmailMessage, report: Report, begun_at: float) -> None:
+    async def _send(
+        self, message: EmailMessage, report: Report[EmailMessage], begun_at: float
+    ) -> None:
         world = self._side.world
         # The line to the provider may be busy for a while.
         await asyncio.sleep(world.delay_s())

@@ -47,7 +47,7 @@ class SmtpRig:
     def __init__(self, server: SmtpServer) -> None:
         self.server = server
         self._account = account(server, username="shop", password="secret")
-        self.provider: Provider = SmtpProvider(self._account)
+        self.provider: Provider[EmailMessage] = SmtpProvider(self._account)
 
     def taken(self):
         return [recipient for message in self.server.messages for recipient in message.recipients]
@@ -99,7 +99,7 @@ async def provider_for(server: SmtpServer, **changes: Any) -> AsyncIterator[Smtp
     await provider.close()
 
 
-async def outcome_of(provider: Provider, message: EmailMessage) -> Outcome:
+async def outcome_of(provider: Provider[EmailMessage], message: EmailMessage) -> Outcome:
     return (await outcomes_of(provider, [message]))[message.to.email]
 
 

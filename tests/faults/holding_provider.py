@@ -32,10 +32,10 @@ class HoldingProvider:
         self.ledger = ledger
         self.begun = begun
         """How often each attempt was begun, by all workers together: once, or it was not won."""
-        self.held: list[tuple[EmailMessage, Report]] = []
+        self.held: list[tuple[EmailMessage, Report[EmailMessage]]] = []
         self.answers_at_once = False
 
-    async def deliver(self, messages: Sequence[EmailMessage], report: Report) -> None:
+    async def deliver(self, messages: Sequence[EmailMessage], report: Report[EmailMessage]) -> None:
         """See `Provider.deliver`."""
         self.begun.update((message.result_id, message.attempt) for message in messages)
         if self.answers_at_once:

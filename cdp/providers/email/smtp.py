@@ -41,7 +41,7 @@ ACCEPTED_BEFORE_GROWTH: Final = 50
 _logger = logging.getLogger(__name__)
 
 
-class SmtpProvider(Provider):
+class SmtpProvider(Provider[EmailMessage]):
     """A `Provider` over SMTP.
 
     Args:
@@ -66,7 +66,7 @@ class SmtpProvider(Provider):
         self._idle: dict[asyncio.Future[None], None] = {}
         self._is_closing = False
 
-    async def deliver(self, messages: Sequence[EmailMessage], report: Report) -> None:
+    async def deliver(self, messages: Sequence[EmailMessage], report: Report[EmailMessage]) -> None:
         """Send all, and call `report` exactly once for each; see `Provider`."""
         assert not self._is_closing
         if not messages:

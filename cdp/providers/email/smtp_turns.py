@@ -17,11 +17,11 @@ NOT_STARTED: Final = Rejected(failure=FailureClass.TRANSIENT, code="not_started"
 class DeliverCall:
     """One `deliver`: its messages that nobody has taken yet, and who hears of them."""
 
-    def __init__(self, messages: Sequence[EmailMessage], report: Report) -> None:
+    def __init__(self, messages: Sequence[EmailMessage], report: Report[EmailMessage]) -> None:
         loop = asyncio.get_running_loop()
         self.waiting = deque(messages)
         self.done: asyncio.Future[None] = loop.create_future()
-        self._report: Report | None = report
+        self._report: Report[EmailMessage] | None = report
         self._open = len(messages)
         self._begun_at = loop.time()
         self._error: Exception | None = None

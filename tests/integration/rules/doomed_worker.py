@@ -25,11 +25,11 @@ KILLED = 137
 class Deadly:
     """A `Provider` in which one recipient ends the process, as a bug in C would."""
 
-    def __init__(self, inner: Provider, poison: str) -> None:
+    def __init__(self, inner: Provider[EmailMessage], poison: str) -> None:
         self._inner = inner
         self._poison = poison
 
-    async def deliver(self, messages: Sequence[EmailMessage], report: Report) -> None:
+    async def deliver(self, messages: Sequence[EmailMessage], report: Report[EmailMessage]) -> None:
         """See `Provider.deliver`."""
         for message in messages:
             if message.to.email == self._poison:

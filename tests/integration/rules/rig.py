@@ -79,7 +79,12 @@ class Rig:
         }
 
     def worker(
-        self, wiring: Wiring, provider: Provider, *, breaker: Breaker | None = None, **limits: Any
+        self,
+        wiring: Wiring,
+        provider: Provider[EmailMessage],
+        *,
+        breaker: Breaker | None = None,
+        **limits: Any,
     ) -> DeliveryService:
         """A delivery worker in this process, with times that suit a test."""
         service = DeliveryService(
@@ -272,13 +277,15 @@ class FastClock:
 class Watched:
     """A `Provider` that notes who is under way together, then lets the real one send."""
 
-    def __init__(self, inner: Provider) -> None:
+    def __init__(self, inner: Provider[EmailMessage]) -> None:
         self._inner = inner
         self._under_way: set[ResultId] = set()
         self.together: dict[ResultId, set[ResultId]] = {}
         self.offered: Counter[ResultId] = Counter()
 
-    async def deliver(self, messages: Sequence[EmailMessage], report: TellOutcome) -> None:
+    async def deliver(
+        self, messages: Sequence[EmailMessage], report: TellOutcome[EmailMessage]
+    ) -> None:
         """See `Provider.deliver`."""
         ids = {ResultId(message.result_id) for message in messages}
         self.offered.update(ids)

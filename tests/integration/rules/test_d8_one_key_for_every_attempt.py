@@ -20,7 +20,7 @@ class KeyedProvider:
         self.asked: Counter[bytes] = Counter()
         self.repeats: list[EmailMessage] = []
 
-    async def deliver(self, messages: Sequence[EmailMessage], report: Report) -> None:
+    async def deliver(self, messages: Sequence[EmailMessage], report: Report[EmailMessage]) -> None:
         for message in messages:
             key = message.result_id
             self.asked[key] += 1

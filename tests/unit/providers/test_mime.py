@@ -17,11 +17,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cdp.channels.email import HEADERS_MAX, SUBJECT_CHARS_MAX
+from cdp.domain.ids import ResultId
 from cdp.ports.provider import EmailAddress, EmailMessage
 from cdp.providers.email.mime import build
 
 MESSAGE = EmailMessage(
-    result_id=bytes(range(16)),
+    result_id=ResultId(bytes(range(16))),
     attempt=1,
     sender=EmailAddress(email="news@shop.example", name="The Shop"),
     to=EmailAddress(email="ada@example.org", name="Ada Lovelace"),
