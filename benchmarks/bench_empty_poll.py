@@ -16,9 +16,10 @@ from benchmarks.findings import Finding, median
 from benchmarks.platform import BenchClient, PlatformUnderTest, batch_bodies
 from benchmarks.stage import Benchmark, Stage, main
 from benchmarks.tools import number, post_many
-from cdp.domain.delivery_result import LANE_DEFAULT, Priority
 from cdp.domain.ids import Partition
-from cdp.domain.shard_state import LEVELS
+from cdp.domain.lane import LEVELS, Priority, lanes_of
+
+_, EMAIL = lanes_of("email")
 
 POLLS: Final = 15
 PAUSE_S: Final = 0.1
@@ -87,7 +88,7 @@ async def _poll(platform: PlatformUnderTest) -> None:
 async def _look_again(platform: PlatformUnderTest, client: BenchClient) -> None:
     items = await platform.wiring.results.due_across_clients(
         partitions=_partitions(platform),
-        lane=LANE_DEFAULT,
+        lane=EMAIL,
         priority=Priority.NORMAL,
         client_id=client.id,
         after=None,

@@ -148,7 +148,7 @@ class PlatformUnderTest:
         url = f"{self._cluster.addresses().api}/templates/{workload.TEMPLATE_NAME}"
         async with (
             aiohttp.ClientSession(headers=client.headers) as session,
-            session.put(url, json={"channel": workload.CHANNEL, **workload.PARTS}) as answer,
+            session.put(url, json={workload.CHANNEL: dict(workload.PARTS)}) as answer,
         ):
             if answer.status not in (200, 201):
                 raise ServiceFailed(f"the template was not taken: {await answer.text()}")

@@ -37,7 +37,7 @@ GAUGES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "cdp_oldest_due_seconds": ("How long the oldest due item of a lane waits.", ("lane",)),
     "cdp_scheduled_soon": ("Items in the Scheduler's window.", ()),
     "cdp_actors": ("Actors that run, by kind.", ("kind",)),
-    "cdp_breaker_open": ("Workers whose breaker is not closed.", ()),
+    "cdp_breakers_open": ("Breakers of providers that are not closed, over all workers.", ()),
 }
 HISTOGRAMS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "cdp_http_seconds": ("Time to answer a request.", ("route",)),

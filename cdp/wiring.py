@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
-from cdp.domain.breaker import Breaker
 from cdp.domain.delivery_config import ALL, DeliveryConfig
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.ids import ClientId
@@ -37,8 +36,10 @@ from cdp.services.communication_service import CommunicationService
 from cdp.services.delivery_config_service import DeliveryConfigService
 from cdp.services.delivery_service import DeliveryLimits, DeliveryService
 from cdp.services.delivery_tracking_service import DeliveryTrackingService
+from cdp.services.message_composition import Composer
 from cdp.services.message_service import MessageService, TrackingUrls
 from cdp.services.partition_service import PartitionAssigner, PartitionHolder, PartitionOwners
+from cdp.services.provider_roster import OneProvider, Providers
 from cdp.services.queueing_service import QueueingService
 from cdp.services.scheduling_service import SchedulingService
 from cdp.services.segment_service import SegmentService
@@ -320,18 +321,21 @@ class Wiring:
             clock=self.clock,
         )
 
-    def delivery_service(self, *, worker: str) -> DeliveryService:
-        """The Delivery Service for email."""
+    def delivery_service(self, *, worker: str, channel: str) -> DeliveryService:
+        """The Delivery Service of a channel."""
         return DeliveryService(
             communications=self.communications,
             contents=Communications(self.database),
-            provider=self.email_provider(),
-            breaker=Breaker(),
+            providers=self.providers(channel),
             limits=DeliveryLimits(lease_s=self.settings.attempt_lease_s),
-            message_id_domain=self.settings.message_id_domain,
+            compose=Composer(message_id_domain=self.settings.message_id_domain),
             clock=self.clock,
             worker=worker,
         )
+
+    def providers(self, channel: str) -> Providers:
+        """The providers of a worker."""
+        return OneProvider(self.email_provider(), name="platform")
 
     def email_provider(self) -> Provider[EmailMessage]:
         """The SMTP server of the settings, or the embedded mailbox."""

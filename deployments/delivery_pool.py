@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import ray
 
-from cdp.domain.delivery_result import LANES, WorkItem
+from cdp.domain.delivery_result import WorkItem
 from cdp.ports.handoff import Report, WorkerLost
 from deployments.component import Component
 from deployments.handles import ask, find, start, worker_name
@@ -21,9 +21,9 @@ DRAIN_S: Final = 30.0
 class DeliveryWorker:
     """Claims, sends and records. What it held when it died is unknown until its lease ends."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, channel: str) -> None:
         self._component = Component("delivery-worker", name)
-        self._service = self._component.wiring.delivery_service(worker=name)
+        self._service = self._component.wiring.delivery_service(worker=name, channel=channel)
         self._component.heartbeat(self._facts)
 
     async def deliver(self, items: list[WorkItem]) -> list[Report]:
@@ -31,9 +31,10 @@ class DeliveryWorker:
         return await self._service.deliver(items)
 
     def _facts(self) -> dict[str, Any]:
-        state = self._service.breaker_state
-        self._component.wiring.telemetry.set("cdp_breaker_open", state != "closed")
-        return {"breaker": state, "delivered": self._service.delivered}
+        states = self._service.breakers()
+        open_ = sum(state != "closed" for state in states.values())
+        self._component.wiring.telemetry.set("cdp_breakers_open", open_)
+        return {"breakers": dict(states), "delivered": self._service.delivered}
 
     async def ping(self) -> str:
         """A sign of life."""
@@ -50,8 +51,7 @@ class DeliveryPool:
     def __init__(self, name: str, channel: str) -> None:
         self._component = Component("delivery-pool", name)
         self._channel = channel
-        least = self._component.wiring.settings.workers_min
-        self._wanted = dict.fromkeys(LANES, least)
+        self._wanted: dict[str, int] = {}
         self._roster: dict[str, list[str]] = {}
         self._component.loop("keep", self._keep)
         self._component.heartbeat(self._facts)
@@ -67,12 +67,12 @@ class DeliveryPool:
     async def _keep(self) -> float:
         """Start what is missing; let go, in peace, what is too many."""
         for lane, count in self._wanted.items():
-            names = [worker_name(self._channel, lane, index) for index in range(count)]
+            names = [worker_name(lane, index) for index in range(count)]
             for name in names:
                 if find(name) is None:
-                    start(DeliveryWorker, name, name)
+                    start(DeliveryWorker, name, name, self._channel)
             self._roster[lane] = names
-            await self._let_go(worker_name(self._channel, lane, count))
+            await self._let_go(worker_name(lane, count))
         return KEEP_S
 
     async def _let_go(self, name: str) -> None:

@@ -17,6 +17,7 @@ from ray.serve.exceptions import RayServeException
 
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.hint_queue import HintQueue
+from cdp.domain.lane import channel_of
 from cdp.ports.handoff import Report, Resolution, Verdict, WorkerLost
 from cdp.rendering.sandbox import RendererUnavailable
 from cdp.services.partition_service import PartitionOwners
@@ -49,9 +50,14 @@ def pool_name(channel: str) -> str:
     return f"delivery-pool-{channel}"
 
 
-def worker_name(channel: str, lane: str, index: int) -> str:
+def worker_name(lane: str, index: int) -> str:
     """The name of a delivery worker."""
-    return f"delivery-worker-{channel}-{lane}-{index}"
+    return f"delivery-worker-{lane.replace('.', '-')}-{index}"
+
+
+def worker_prefix(channel: str) -> str:
+    """What the names of a channel's workers begin with."""
+    return f"delivery-worker-{channel}-"
 
 
 def find(name: str) -> Any | None:
@@ -111,10 +117,11 @@ class RayHandoff:
         self._rosters: dict[str, tuple[float, dict[str, list[str]]]] = {}
         self._under_way: dict[str, int] = {}
 
-    async def deliver(self, channel: str, lane: str, items: Sequence[WorkItem]) -> list[Report]:
-        """See `Handoff.deliver`. Without a worker all is declined."""
-        workers = (await self._roster(channel)).get(lane, [])
+    async def deliver(self, lane: str, items: Sequence[WorkItem]) -> list[Report]:
+        """See `Handoff.deliver`. Without a worker all is declined, and one is asked for."""
+        workers = (await self._roster(channel_of(lane))).get(lane, [])
         if not workers:
+            tell(SUPERVISOR, "want", lane)
             return [Report(item=item, verdict=Verdict.DECLINED) for item in items]
         worker = min(workers, key=lambda name: self._under_way.get(name, 0))
         self._under_way[worker] = self._under_way.get(worker, 0) + len(items)

@@ -12,10 +12,11 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
-from cdp.domain.delivery_result import LANE_HIGH, LANES, WorkItem
+from cdp.domain.delivery_result import WorkItem
 from cdp.domain.ids import ClientId, Partition
+from cdp.domain.lane import LANES, LEVELS, Level, is_urgent, lanes_of
 from cdp.domain.pace import Pace
-from cdp.domain.shard_state import LEVELS, ShardState
+from cdp.domain.shard_state import ShardState
 from cdp.errors import OutcomeUnknown
 from cdp.services.queueing_service import Decided
 from deployments.component import Component
@@ -26,11 +27,16 @@ log = logging.getLogger(__name__)
 POLL_S: Final = 1.0
 IDLE_POLL_S: Final = 5.0
 RESCAN_S: Final = 30.0
+WARM_S: Final = 60.0
+"""A lane that nothing came to for so long is looked at less often."""
 COUNT_S: Final = 60.0
 PREPARING_MAX: Final = 2
 DELIVERING_MAX: Final = 8
 PARK_S: Final = 2.0
 FAULT_PARK_S: Final = 30.0
+_ALWAYS: Final = lanes_of("email")
+"""Lanes that are shown also before anything came to them."""
+_NEVER: Final = float("-inf")
 LINGER_S: Final = 0.12
 """Bulk that comes in a stream waits this long for company: a larger batch costs less for each."""
 
@@ -51,12 +57,14 @@ class QueueShard:
         self._work = {lane: asyncio.Event() for lane in LANES}
         self._places = {lane: asyncio.Semaphore(DELIVERING_MAX) for lane in LANES}
         self._paces = {lane: Pace(batch_max=wiring.settings.batch_max) for lane in LANES}
-        self._taken_at = dict.fromkeys(LANES, float("-inf"))
+        self._taken_at = dict.fromkeys(LANES, _NEVER)
         self._short = asyncio.Event()
         self._open: Counter[ClientId] = Counter()
         self._due = 0
         self._final = 0
-        self._urgent_at = float("-inf")
+        self._urgent_at = _NEVER
+        self._woken_at = dict.fromkeys(LANES, _NEVER)
+        self._next_look = 0.0
         self._next_rescan = 0.0
         self._next_count = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -81,7 +89,8 @@ class QueueShard:
     def _wake(self, lanes: Iterable[str]) -> None:
         for lane in set(lanes):
             self._work[lane].set()
-            if lane == LANE_HIGH:
+            self._woken_at[lane] = self._clock.monotonic()
+            if is_urgent(lane):
                 self._urgent_at = self._clock.monotonic()
 
     async def _renew(self) -> float:
@@ -107,7 +116,7 @@ class QueueShard:
         partitions = sorted(self._state.partitions)
         if partitions:
             active = await self._results.active_clients_across_clients(
-                LEVELS, partitions=partitions, until=self._clock.now()
+                self._levels(now), partitions=partitions, until=self._clock.now()
             )
             for level, clients in active:
                 self._state.is_active(level, clients)
@@ -119,6 +128,13 @@ class QueueShard:
             await asyncio.wait_for(self._short.wait(), POLL_S if urgent or busy else IDLE_POLL_S)
         self._short.clear()
         return 0.0
+
+    def _levels(self, now: float) -> Sequence[Level]:
+        """Where to look: always where there was work lately, and now and then everywhere."""
+        if now >= self._next_look:
+            self._next_look = now + IDLE_POLL_S
+            return LEVELS
+        return [level for level in LEVELS if now - self._woken_at[level[0]] < WARM_S]
 
     async def _pull(self, partitions: Sequence[Partition]) -> None:
         for pull in self._state.pulls():
@@ -149,7 +165,7 @@ class QueueShard:
         await self._places[lane].acquire()
         kept = False
         try:
-            if lane != LANE_HIGH and self._state.waiting(lane) < pace.batch:
+            if not is_urgent(lane) and self._state.waiting(lane) < pace.batch:
                 await self._linger(lane)
             items = self._state.take(lane, pace.batch)
             if items:
@@ -198,14 +214,12 @@ class QueueShard:
 
     async def _deliver(self, lane: str, items: Sequence[WorkItem]) -> None:
         try:
-            for channel in {item.channel for item in items}:
-                share = [item for item in items if item.channel == channel]
-                decided = await self._queueing.deliver(share)
-                self._finish(decided)
-                self._paces[lane].note(handed=len(share), left=decided.under_way)
-                if len(decided.parked) == len(share):
-                    # The provider is in trouble: what is not claimed yet waits where it is.
-                    await asyncio.sleep(PARK_S)
+            decided = await self._queueing.deliver(items)
+            self._finish(decided)
+            self._paces[lane].note(handed=len(items), left=decided.under_way)
+            if len(decided.parked) == len(items):
+                # The provider is in trouble: what is not claimed yet waits where it is.
+                await asyncio.sleep(PARK_S)
         except BaseException:
             # Not known how far it came; `due_at` brings all of it back.
             self._state.settle(item.result_id for item in items)
@@ -245,15 +259,17 @@ class QueueShard:
         telemetry = self._component.wiring.telemetry
         for kind, count in self._state.held().items():
             telemetry.set("cdp_buffered", count, kind=kind)
-        oldest = {lane: self._age_s(lane) for lane in LANES}
+        used = [lane for lane in LANES if lane in _ALWAYS or self._woken_at[lane] > _NEVER]
+        oldest = {lane: self._age_s(lane) for lane in used}
         for lane, age_s in oldest.items():
             telemetry.set("cdp_oldest_due_seconds", age_s, lane=lane)
-        waiting = {lane: self._state.waiting(lane) for lane in LANES}
+        waiting = {lane: self._state.waiting(lane) for lane in used}
         backlog = {client: count for client, count in self._open.items() if count > 0}
         telemetry.set("cdp_backlog", sum(backlog.values()))
         return {
             "backlog": backlog,
             "waiting": waiting,
+            "demand": {lane: self._state.demand(lane) for lane in used},
             # What is scheduled for later needs nobody now, however much it is.
             "due": max(self._due, sum(waiting.values())),
             "oldest_s": oldest,

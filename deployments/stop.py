@@ -9,7 +9,7 @@ import ray
 from ray import serve
 from ray.exceptions import RayError
 
-from cdp.domain.delivery_result import LANES
+from cdp.domain.lane import CHANNEL_NAMES, LANES
 from cdp.settings import Settings
 from deployments.handles import SCHEDULER, SUPERVISOR, find, pool_name, shard_name, worker_name
 from deployments.local_cluster import LocalCluster
@@ -26,15 +26,14 @@ def main() -> None:
     with contextlib.suppress(RayError, TimeoutError):
         serve.delete("delivery-tracking", _blocking=False)
     shards = [shard_name(index) for index in range(settings.shards_max)]
-    workers = [
-        worker_name("email", lane, index) for lane in LANES for index in range(settings.workers_max)
-    ]
+    workers = [worker_name(lane, index) for lane in LANES for index in range(settings.workers_max)]
+    pools = [pool_name(channel) for channel in CHANNEL_NAMES]
     _drain(shards)
     _drain(workers)
     with contextlib.suppress(RayError, TimeoutError):
         serve.shutdown()
     # A Ray cluster that is not ours goes on, and detached actors would with it.
-    _kill([SCHEDULER, pool_name("email"), *shards, *workers])
+    _kill([SCHEDULER, *pools, *shards, *workers])
     ray.shutdown()
 
 

@@ -10,13 +10,21 @@ from typing import Any, Final
 
 import ray
 
-from cdp.domain.delivery_result import LANE_HIGH, LANES
 from cdp.domain.ids import ClientId
-from cdp.domain.scaling import Load, ScaleBounds, needed, target
+from cdp.domain.lane import CHANNEL_NAMES, LANES, channel_of, lanes_of
+from cdp.domain.scaling import Load, ScaleBounds, needed, shared_out, target
 from cdp.telemetry import Merged
 from deployments.component import Component
 from deployments.delivery_pool import DeliveryPool
-from deployments.handles import SCHEDULER, find, pool_name, shard_name, start, tell
+from deployments.handles import (
+    SCHEDULER,
+    find,
+    pool_name,
+    shard_name,
+    start,
+    tell,
+    worker_prefix,
+)
 from deployments.queue_shard import QueueShard
 from deployments.scheduler import Scheduler
 
@@ -24,11 +32,14 @@ KEEP_S: Final = 1.0
 SILENT_S: Final = 5.0
 """After this without a heartbeat a component counts as down."""
 BURIED_S: Final = 30.0
-CHANNELS: Final = ("email",)
 RATE_OVER_S: Final = 10.0
 FIRST_RATE_PER_S: Final = 200.0
 """What a worker is thought to deliver until it has shown better."""
 BEST_FADES: Final = 0.999
+ALWAYS: Final = frozenset(lanes_of("email"))
+"""Lanes that always have a worker; the others begin with none."""
+WARM_S: Final = 300.0
+"""How long a lane that was wanted keeps a worker."""
 
 
 class Supervisor:
@@ -41,15 +52,13 @@ class Supervisor:
         self._merged = Merged()
         self._reports: dict[str, dict[str, Any]] = {}
         self._rates = _Rates()
-        self._best_rate = FIRST_RATE_PER_S
+        self._best_rates = dict.fromkeys(CHANNEL_NAMES, FIRST_RATE_PER_S)
         self._shards = settings.shards_min
-        self._workers = dict.fromkeys(LANES, settings.workers_min)
+        self._workers = {lane: settings.workers_min if lane in ALWAYS else 0 for lane in LANES}
+        self._wanted_at = dict.fromkeys(LANES, float("-inf"))
         self._calm_since: dict[str, float] = {}
         self._shard_bounds = ScaleBounds(
             least=settings.shards_min, most=settings.shards_max, drain_s=settings.drain_s
-        )
-        self._worker_bounds = ScaleBounds(
-            least=settings.workers_min, most=settings.workers_max, drain_s=settings.drain_s
         )
         self._component.loop("keep", self._keep)
         self._component.heartbeat(dict)
@@ -73,30 +82,58 @@ class Supervisor:
                 start(QueueShard, name, name)
         if find(SCHEDULER) is None:
             start(Scheduler, SCHEDULER, SCHEDULER)
-        for channel in CHANNELS:
-            pool = pool_name(channel)
-            if find(pool) is None:
-                start(DeliveryPool, pool, pool, channel)
-            tell(pool, "resize", self._workers)
+        for channel in CHANNEL_NAMES:
+            self._keep_pool(channel)
         await self._assigner.assign(names)
         self._let_go_of_shards()
         self._count_actors()
         return KEEP_S
 
+    def _keep_pool(self, channel: str) -> None:
+        """A pool is there once its channel has had work; it is told how many are wanted."""
+        pool = pool_name(channel)
+        wanted = {lane: self._workers[lane] for lane in lanes_of(channel)}
+        if find(pool) is None:
+            if not any(wanted.values()):
+                return
+            start(DeliveryPool, pool, pool, channel)
+        tell(pool, "resize", wanted)
+
+    async def want(self, lane: str) -> None:
+        """A shard has something for this lane, and found no worker."""
+        self._wanted_at[lane] = time.monotonic()
+
     def _resize(self) -> None:
         """Choose how many shards and workers there are to be, from backlog and rate."""
         shards = [r for r in self._reports.values() if r["kind"] == "queue-shard"]
         backlog = sum(r["due"] for r in shards)
-        urgent = sum(r["waiting"][LANE_HIGH] for r in shards)
+        demand: Counter[str] = Counter()
+        for report in shards:
+            demand.update(report["demand"])
         # A worker that has little to do shows a low rate; what counts is what it can do.
-        self._best_rate = max(self._rates.per_worker(), self._best_rate * BEST_FADES)
-        rate = self._best_rate
+        for channel, best in self._best_rates.items():
+            self._best_rates[channel] = max(self._rates.per_worker(channel), best * BEST_FADES)
+        rate = max(self._best_rates.values())
         self._shards = self._sized("shards", self._shards, backlog, rate, self._shard_bounds)
-        for lane in LANES:
-            waiting = urgent if lane == LANE_HIGH else backlog - urgent
+        for lane, waiting in shared_out(backlog, demand).items():
             self._workers[lane] = self._sized(
-                lane, self._workers[lane], waiting, rate, self._worker_bounds
+                lane,
+                self._workers[lane],
+                waiting,
+                self._best_rates[channel_of(lane)],
+                self._bounds_of(lane, demand[lane]),
             )
+
+    def _bounds_of(self, lane: str, demand: int) -> ScaleBounds:
+        settings, now = self._component.wiring.settings, time.monotonic()
+        if demand:
+            self._wanted_at[lane] = now
+        warm = 1 if now - self._wanted_at[lane] < WARM_S else 0
+        return ScaleBounds(
+            least=settings.workers_min if lane in ALWAYS else warm,
+            most=settings.workers_max,
+            drain_s=settings.drain_s,
+        )
 
     def _sized(
         self, what: str, running: int, backlog: int, rate: float, bounds: ScaleBounds
@@ -164,6 +201,7 @@ class Supervisor:
         oldest = {
             lane: max((r.get("oldest_s", {}).get(lane, 0.0) for r in components), default=0.0)
             for lane in LANES
+            if lane in ALWAYS or self._workers[lane]
         }
         return {
             "components": sorted(components, key=lambda report: str(report["name"])),
@@ -171,7 +209,7 @@ class Supervisor:
             "clients_with_backlog": len(by_client),
             "oldest_s": oldest,
             "delivered_per_s": self._rates.total(),
-            "workers": dict(self._workers),
+            "workers": {lane: count for lane, count in self._workers.items() if count},
             "shards": self._shards,
         }
 
@@ -201,8 +239,10 @@ class _Rates:
     def total(self) -> float:
         return sum(_rate(seen) for seen in self._seen.values())
 
-    def per_worker(self) -> float:
-        return max((_rate(seen) for seen in self._seen.values()), default=0.0)
+    def per_worker(self, channel: str) -> float:
+        names = worker_prefix(channel)
+        rates = (_rate(seen) for name, seen in self._seen.items() if name.startswith(names))
+        return max(rates, default=0.0)
 
 
 def _rate(seen: list[tuple[float, int]]) -> float:

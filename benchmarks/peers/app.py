@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal
 
 import orjson
 from celery import Celery
-from flask import Flask, Response, request  # type: ignore[import-not-found]
+from flask import Flask, Response, request
 from psycopg.types.json import Jsonb, set_json_dumps  # type: ignore[import-not-found]
 from psycopg_pool import ConnectionPool  # type: ignore[import-not-found]
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError

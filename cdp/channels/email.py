@@ -12,6 +12,8 @@ from typing import Final
 
 from email_validator import EmailNotValidError, validate_email
 
+from cdp.channels.content import Parts, UnfitContent, require
+
 ADDRESS_OCTETS_MAX: Final = 254
 LOCAL_PART_OCTETS_MAX: Final = 64
 SUBJECT_CHARS_MAX: Final = 998
@@ -127,6 +129,20 @@ def _without_address(reason: str, address: str) -> str:
         if len(part) > 1:
             reason = reason.replace(part, "…")
     return f"not an email address: {reason}"
+
+
+def finish(parts: Parts) -> Parts:
+    """The content as it is sent, its subject without the space around it.
+
+    Raises:
+        UnfitContent: there is no body, or the subject can't stand in a header (rule E1).
+    """
+    require(parts, "text", "html")
+    subject = parts.get("subject", "").strip()
+    if len(subject) > SUBJECT_CHARS_MAX or not subject.isprintable():
+        detail = "It is longer than a header may be, or holds a character that is not printed."
+        raise UnfitContent("subject_invalid", "subject", detail)
+    return {**parts, "subject": subject}
 
 
 def suppression_key(address: str) -> str:

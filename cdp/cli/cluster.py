@@ -98,7 +98,7 @@ def show_status(state: dict[str, Any]) -> None:
     for component in state["components"]:
         detail = ", ".join(
             f"{name} {component[name]}"
-            for name in ("partitions", "waiting", "window", "breaker", "roster", "final")
+            for name in ("partitions", "waiting", "window", "breakers", "roster", "final")
             if name in component
         )
         table.add_row(

@@ -260,14 +260,18 @@ def percentile(values: Sequence[float], percent: float) -> float | None:
     return sorted(values)[rank - 1]
 
 
-def templates_in(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """The templates of these names, each with its parts."""
+def templates_in(
+    folder: Path, names: Iterable[str]
+) -> Iterator[tuple[str, dict[str, dict[str, str]]]]:
+    """The templates of these names, each with its parts for email."""
     for name in names:
         yield (
             name,
             {
-                part: (folder / f"{name}.{suffix}").read_text(encoding="utf-8")
-                for part, suffix in PARTS.items()
+                "email": {
+                    part: (folder / f"{name}.{suffix}").read_text(encoding="utf-8")
+                    for part, suffix in PARTS.items()
+                }
             },
         )
 

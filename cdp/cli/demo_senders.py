@@ -37,8 +37,8 @@ class Sender:
 
     async def put_templates(self, folder: Path, names: Iterable[str]) -> None:
         """Put the templates of these names."""
-        for name, parts in plan.templates_in(folder, names):
-            await self.api.put(f"/templates/{name}", parts)
+        for name, contents in plan.templates_in(folder, names):
+            await self.api.put(f"/templates/{name}", contents)
 
     def _accept(self, ids: dict[str, float | None]) -> None:
         self.accepted_at |= ids

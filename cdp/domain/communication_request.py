@@ -5,17 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from cdp.domain.delivery_result import Priority
 from cdp.domain.ids import BatchId, ClientId, RequestId, ResultId
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Content:
-    """Content given in full by the caller, delivered as it is: nothing in it is a template."""
-
-    subject: str
-    html: str | None = None
-    text: str | None = None
+from cdp.domain.lane import Priority
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +15,9 @@ class Recipient:
 
     result_id: ResultId
     identifier: str
-    """The address on the channel, normalised: an email address, later a number, a token."""
+    """The address on the channel, in its one form: an email address, a phone number, a token."""
+    details: Mapping[str, str] = field(default_factory=dict)
+    """What more it takes to reach a device: its `platform`, the keys of its subscription."""
     name: str = ""
     locale: str | None = None
     timezone: str | None = None
@@ -65,7 +58,8 @@ class CommunicationRequest:
     channel: str
     recipients: tuple[Recipient, ...]
     template: str | None = None
-    content: Content | None = None
+    content: Mapping[str, str] | None = None
+    """Given in full by the caller, by part, and delivered as it is: nothing in it is a template."""
     campaign: str | None = None
     segment: str | None = None
     data: Mapping[str, Any] = field(default_factory=dict)

@@ -3,39 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from enum import IntEnum
 from operator import attrgetter
 from typing import Any, Final
 
 from cdp.domain.event import FINAL_STATUSES, EventName, Fold, Status, step_fold
 from cdp.domain.ids import ClientId, Partition, RequestId, ResultId
-
-
-class Priority(IntEnum):
-    """How urgent a communication is; smaller is served first."""
-
-    HIGH = 0
-    NORMAL = 1
-    LOW = 2
-
-    @property
-    def word(self) -> str:
-        """As the API writes it."""
-        return self.name.lower()
-
-
-LANE_DEFAULT: Final = "default"
-LANE_HIGH: Final = "high"
-LANES: Final = (LANE_HIGH, LANE_DEFAULT)
-
-
-Level = tuple[str, Priority]
-"""A lane and a priority: each has a buffer of its own in a shard."""
-
-
-def lane_of(priority: Priority) -> str:
-    """The lane that serves a priority: urgent messages have queues and workers of their own."""
-    return LANE_HIGH if priority is Priority.HIGH else LANE_DEFAULT
+from cdp.domain.lane import Priority, lane_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +38,10 @@ class WorkItem:
     expires_at: datetime | None = None
     reason: str | None = None
     """Why it is in this status, where the last event said so."""
+    provider: str | None = None
+    """Who was given the last attempt."""
+    failed_by: str | None = None
+    """See `Fold.failed_by`."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel as a row of values: a third of what it costs to pack a dataclass's state."""
@@ -89,8 +66,10 @@ class WorkItem:
             send_at=fold.send_at,
             expires_at=fold.expires_at,
             priority=priority,
-            lane=lane_of(priority),
+            lane=lane_of(self.channel, priority),
             reason=fold.reason,
+            provider=fold.provider,
+            failed_by=fold.failed_by,
         )
 
     def after(self, name: EventName, at: datetime, metadata: Mapping[str, Any]) -> "WorkItem":
@@ -103,6 +82,8 @@ class WorkItem:
             priority=int(self.priority),
             send_at=self.send_at,
             expires_at=self.expires_at,
+            provider=self.provider,
+            failed_by=self.failed_by,
         )
         return self.folded(step_fold(before, name, at, metadata))
 

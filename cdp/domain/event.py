@@ -145,6 +145,11 @@ class Fold:
     send_at: datetime | None = None
     expires_at: datetime | None = None
     reason: str | None = None
+    provider: str | None = None
+    """Who was given the last attempt."""
+    failed_by: str | None = None
+    """The provider that was in trouble with the last attempt: the next is another's, if there is
+    one."""
     since: datetime | None = None
 
 
@@ -164,9 +169,12 @@ def is_legal(before: Fold, name: EventName) -> bool:
 def step_fold(before: Fold, name: EventName, at: datetime, metadata: Mapping[str, Any]) -> Fold:
     """The fold after one more event. It does not judge: `is_legal` does."""
     attempt = before.attempt + (1 if name is E.DELIVERY_ATTEMPTED else 0)
-    lost = before.lost
+    lost, provider, failed_by = before.lost, before.provider, before.failed_by
+    if name is E.DELIVERY_ATTEMPTED:
+        provider = metadata.get("provider")
     if name is E.DELIVERY_FAILED:
         lost = before.lost + 1 if metadata.get("code") == WORKER_LOST else 0
+        failed_by = provider if metadata.get("reason") in PROVIDER_FAILURES else None
     return Fold(
         seq=before.seq + 1,
         last=name,
@@ -179,6 +187,8 @@ def step_fold(before: Fold, name: EventName, at: datetime, metadata: Mapping[str
         send_at=metadata.get("send_at", before.send_at),
         expires_at=metadata.get("expires_at", before.expires_at),
         reason=metadata.get("reason"),
+        provider=provider,
+        failed_by=failed_by,
         since=at,
     )
 
@@ -191,5 +201,7 @@ def fold(events: Iterable[tuple[EventName, datetime, Mapping[str, Any]]]) -> Fol
     return state
 
 
+PROVIDER_FAILURES: Final = frozenset({"transient", "throttled", "config"})
+"""Kinds of failure that another provider may not have."""
 WORKER_LOST: Final = "worker_lost"
 """The code of a failure whose worker vanished with the attempt."""

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from cdp.domain.delivery_result import LANE_HIGH, WorkItem
+from cdp.domain.delivery_result import WorkItem
 from cdp.domain.ids import ClientId
+from cdp.domain.lane import is_urgent
 
 SHARE: Final = 120
 """Of one client, for one shard, at a time. Sixteen times a second it is twice what one delivers."""
@@ -33,10 +34,10 @@ class HintQueue:
 
     def put(self, items: Iterable[WorkItem]) -> bool:
         """Note the items, as far as there is room; whether any of them is urgent."""
-        is_urgent = False
+        any_urgent = False
         for item in items:
-            if item.lane == LANE_HIGH:
-                is_urgent = True
+            if is_urgent(item.lane):
+                any_urgent = True
                 if len(self._urgent) < WAITING_MAX:
                     self._urgent.append(item)
                 continue
@@ -46,7 +47,7 @@ class HintQueue:
             if len(waiting) < CLIENT_MAX and self._bulk_count < WAITING_MAX:
                 waiting.append(item)
                 self._bulk_count += 1
-        return is_urgent
+        return any_urgent
 
     def take(self, shards: int) -> list[WorkItem]:
         """What goes now to so many shards; of each client what came first."""

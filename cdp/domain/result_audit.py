@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from cdp.domain.books import PENDING, Bucket, bucket_of
-from cdp.domain.delivery_result import Priority, lane_of
 from cdp.domain.event import FINAL_STATUSES, UNNUMBERED, EventName, Fold, Status, fold
 from cdp.domain.ids import partition_of
+from cdp.domain.lane import Priority, lane_of
 from cdp.domain.log_shape import Document, Finding, Shape, folded, shape_of, unknown_outcomes
 
 UNNUMBERED_MARK: Final = b"\xff\xff\xff\xff"
@@ -249,7 +249,7 @@ def differences(true: Fold, result: Document) -> list[str]:
         and result.get("has_content", False) == true.has_content
         and result.get("send_at") == true.send_at
         and result.get("expires_at") == true.expires_at
-        and result["lane"] == lane_of(Priority(priority))
+        and result["lane"] == lane_of(result["channel"], Priority(priority))
         and (due_at is None) == is_final
         and (is_final or _is_due_rightly(due_at, true))
     ):
@@ -260,7 +260,7 @@ def differences(true: Fold, result: Document) -> list[str]:
         "lost": true.lost,
         "has_content": true.has_content,
         "priority": priority,
-        "lane": lane_of(Priority(priority)),
+        "lane": lane_of(result["channel"], Priority(priority)),
         "send_at": true.send_at,
         "expires_at": true.expires_at,
         "due_at": None if is_final else true.due_at,

@@ -1,7 +1,10 @@
 """How many of an actor there should be: a pure function of its load, with hysteresis."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
+
+from cdp.domain.lane import LANES, is_urgent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +30,27 @@ class Load:
     """What one of them can do a second, as seen at its best lately."""
     calm_s: float = 0.0
     """For how long fewer than are running would have done."""
+
+
+def shared_out(backlog: int, demand: Mapping[str, int]) -> dict[str, int]:
+    """How much of the due backlog each lane has to work off.
+
+    Of what is in memory the lane is known, and of what is urgent all is in memory. The rest, which
+    waits in MongoDB, is counted for all lanes together: it is shared out as what is in memory is.
+
+    Args:
+        backlog: all that is due.
+        demand: what is in memory, by lane.
+    """
+    urgent = sum(demand.get(lane, 0) for lane in LANES if is_urgent(lane))
+    bulk = sum(demand.get(lane, 0) for lane in LANES if not is_urgent(lane))
+    rest = max(0, backlog - urgent)
+    return {
+        lane: demand.get(lane, 0)
+        if is_urgent(lane) or not bulk
+        else max(demand.get(lane, 0), rest * demand.get(lane, 0) // bulk)
+        for lane in LANES
+    }
 
 
 RATE_LEAST_PER_S = 1.0

@@ -10,18 +10,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from cdp.domain.delivery_result import LANE_DEFAULT, LANE_HIGH, Level, Priority, WorkItem
+from cdp.domain.delivery_result import WorkItem
 from cdp.domain.fairness import FairQueue
 from cdp.domain.ids import ClientId, Partition, ResultId
+from cdp.domain.lane import LEVELS, Level
 
 MARGIN: Final = timedelta(seconds=10)
 """How far behind the emptied time a pull starts: `due_at` is set before a write is visible."""
-
-LEVELS: Final[tuple[Level, ...]] = (
-    (LANE_HIGH, Priority.HIGH),
-    (LANE_DEFAULT, Priority.NORMAL),
-    (LANE_DEFAULT, Priority.LOW),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +71,9 @@ class ShardState:
     _buffers: dict[Level, FairQueue[WorkItem]] = field(
         default_factory=lambda: {level: FairQueue() for level in LEVELS}
     )
-    _known: dict[ResultId, ClientId] = field(default_factory=dict)
+    _known: dict[ResultId, tuple[ClientId, str]] = field(default_factory=dict)
     _known_of: Counter[ClientId] = field(default_factory=Counter)
+    _known_in: Counter[str] = field(default_factory=Counter)
     _parked: dict[ResultId, _Parked] = field(default_factory=dict)
     _sources: dict[tuple[Level, ClientId], _Source] = field(default_factory=dict)
 
@@ -128,8 +124,9 @@ class ShardState:
             if full or buffer.waiting_of(item.client_id) >= self.limits.client_max:
                 source.maybe_more = source.is_behind = True
                 continue
-            self._known[item.result_id] = item.client_id
+            self._known[item.result_id] = item.client_id, item.lane
             self._known_of[item.client_id] += 1
+            self._known_in[item.lane] += 1
             buffer.put(item.client_id, item)
             taken += 1
         return taken
@@ -145,6 +142,10 @@ class ShardState:
     def waiting(self, lane: str) -> int:
         """How many items of a lane wait in memory."""
         return sum(len(buffer) for level, buffer in self._buffers.items() if level[0] == lane)
+
+    def demand(self, lane: str) -> int:
+        """How many items of a lane are in memory: waiting, on their way, or parked."""
+        return self._known_in[lane]
 
     def oldest_due(self, lane: str) -> datetime | None:
         """Since when the item that waits longest in memory is due."""
@@ -165,8 +166,10 @@ class ShardState:
 
     def _forget(self, result_id: ResultId) -> None:
         self._parked.pop(result_id, None)
-        client_id = self._known.pop(result_id, None)
-        if client_id is not None:
+        known = self._known.pop(result_id, None)
+        if known is not None:
+            client_id, lane = known
+            self._known_in[lane] -= 1
             self._known_of[client_id] -= 1
             if not self._known_of[client_id]:
                 del self._known_of[client_id]

@@ -8,31 +8,34 @@ clock, templates and senders that must exist, limits. What depends on the moment
 from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import datetime
 
+from cdp.channels.content import Parts
 from cdp.channels.email import check_header
+from cdp.channels.table import CHANNELS
 from cdp.domain.client import Client
 from cdp.domain.communication_request import (
     NO_ENVELOPE,
     NO_TRACKING,
     CommunicationRequest,
-    Content,
     Envelope,
-    Recipient,
     Tracking,
 )
-from cdp.domain.delivery_result import Priority
 from cdp.domain.ids import BatchId, ClientId, RequestId, result_ids
+from cdp.domain.lane import Priority
 from cdp.domain.segment import assignment_key
+from cdp.domain.template import ANY_LOCALE, TemplateVersion
 from cdp.errors import CdpError, Conflict, FieldError, Forbidden, Invalid
 from cdp.http.call import ApiServices
+from cdp.http.communication_models import AnyIn, EmailIn, MailboxIn, PushIn
+from cdp.http.contents import content_faults, device_faults, parts_of, recipients_of
 from cdp.http.json_input import pointer_of
-from cdp.http.models import CommunicationIn, ContentIn, MailboxIn
+from cdp.http.problems import ERRORS_MAX
 from cdp.services.access_service import Caller
 
 PRIORITIES = {priority.word: priority for priority in Priority}
 
 
 def request_of(
-    given: CommunicationIn,
+    given: AnyIn,
     *,
     request_id: RequestId,
     client: Client,
@@ -47,7 +50,8 @@ def request_of(
     Raises:
         Invalid: fields of it do not fit together.
     """
-    errors = list(_contradictions(given))
+    content = None if given.content is None else parts_of(given.content)
+    errors = list(_contradictions(given, content))
     if errors:
         raise Invalid(errors)
     ids = result_ids(request_id, len(given.to), key=id_key)
@@ -55,19 +59,9 @@ def request_of(
         id=request_id,
         client_id=client.id,
         channel=given.channel,
-        recipients=tuple(
-            Recipient(
-                result_id=result_id,
-                identifier=to.email,
-                name=to.name,
-                locale=to.locale,
-                timezone=to.timezone,
-                data=to.data,
-            )
-            for result_id, to in zip(ids, given.to, strict=True)
-        ),
+        recipients=recipients_of(given, ids),
         template=given.template,
-        content=_content(given.content),
+        content=content,
         campaign=given.campaign,
         segment=given.segment,
         data=given.data,
@@ -76,8 +70,8 @@ def request_of(
         expires_at=given.expires_at,
         reference=given.reference,
         metadata=given.metadata,
-        tracking=_tracking(given),
-        envelope=_envelope(given),
+        tracking=_tracking(given) if isinstance(given, EmailIn) else NO_TRACKING,
+        envelope=_envelope(given) if isinstance(given, EmailIn) else NO_ENVELOPE,
         batch_id=batch_id,
         idempotency_key=idempotency_key,
         body_hash=body_hash,
@@ -85,27 +79,28 @@ def request_of(
     )
 
 
-def _contradictions(given: CommunicationIn) -> Iterator[FieldError]:
+def _contradictions(given: AnyIn, content: Parts | None) -> Iterator[FieldError]:
     if given.template is None and given.content is None and given.segment is None:
         yield FieldError(
             pointer="/template",
             code="missing",
             detail="Give a template, content, or a segment that a template is assigned to.",
         )
-    if given.template is not None and given.content is not None:
+    if given.template is not None and content is not None:
         yield FieldError(
             pointer="/content",
             code="excluded",
             detail="Give either a template or content, not both.",
         )
-    content = given.content
-    if content is not None and content.html is None and content.text is None:
-        yield FieldError(pointer="/content/text", code="missing", detail="Give html, text or both.")
+    if content is not None:
+        yield from content_faults(given.channel, content)
     if given.send_at and given.expires_at and given.expires_at <= given.send_at:
         yield FieldError(
             pointer="/expires_at", code="too_early", detail="This must be later than send_at."
         )
-    if given.headers:
+    if isinstance(given, PushIn):
+        yield from device_faults(given)
+    if isinstance(given, EmailIn) and given.headers:
         yield from _header_faults(given.headers)
 
 
@@ -122,19 +117,13 @@ def _header_faults(headers: Mapping[str, str]) -> Iterator[FieldError]:
         seen.add(name.lower())
 
 
-def _content(given: ContentIn | None) -> Content | None:
-    if given is None:
-        return None
-    return Content(subject=given.subject, html=given.html, text=given.text)
-
-
-def _tracking(given: CommunicationIn) -> Tracking:
+def _tracking(given: EmailIn) -> Tracking:
     if given.tracking is None:
         return NO_TRACKING
     return Tracking(opens=given.tracking.opens, clicks=given.tracking.clicks)
 
 
-def _envelope(given: CommunicationIn) -> Envelope:
+def _envelope(given: EmailIn) -> Envelope:
     if not (given.cc or given.bcc or given.reply_to or given.headers):
         return NO_ENVELOPE
     return Envelope(
@@ -161,13 +150,13 @@ async def refusals(
     Those without a refusal count as backlog from here on.
     """
     client_id = caller.client.id
-    unknown = await services.config.unknown_templates(
-        (client_id, request.template) for request in requests if request.template is not None
-    )
+    named = [(client_id, r.template) for r in requests if r.template is not None]
+    unknown = await services.config.unknown_templates(named)
+    versions = await services.config.templates(named)
     keys = [assignment_key(request) for request in requests]
     unassigned = await services.config.unassigned(key for key in keys if key is not None)
-    setting = (await services.config.clients((client_id,))).get(client_id)
-    has_sender = setting is not None and setting.sender is not None
+    needing = {r.channel for r in requests if CHANNELS[r.channel].needs_sender}
+    senders = await services.config.senders((client_id, channel) for channel in needing)
     return [
         _refusal(
             request,
@@ -175,8 +164,9 @@ async def refusals(
             now=now,
             unknown=unknown,
             is_unassigned=key in unassigned,
-            has_sender=has_sender,
+            has_sender=request.channel not in needing or (client_id, request.channel) in senders,
         )
+        or _unfit(request, versions.get((client_id, request.template or "")))
         or _no_room(services, caller, request)
         for request, key in zip(requests, keys, strict=True)
     ]
@@ -202,8 +192,30 @@ def _refusal(
         detail = f"No template is assigned to the segment {request.segment}{where}."
         return Invalid.at("/segment", "unassigned", detail)
     if not has_sender:
-        return Conflict("No sender is set for this client on the channel email.")
+        return Conflict(f"No sender is set for this client on the channel {request.channel}.")
     return None
+
+
+def _unfit(request: CommunicationRequest, version: TemplateVersion | None) -> CdpError | None:
+    """Whether the template has nothing for this channel, or for somebody's language."""
+    if version is None:
+        return None
+    variants = version.contents.get(request.channel)
+    if variants is None:
+        there = ", ".join(version.contents)
+        return Invalid.at("/template", "other_channel", f"It has content for {there} only.")
+    if ANY_LOCALE in variants:
+        return None
+    errors = [
+        FieldError(
+            pointer=f"/to/{index}/locale",
+            code="other_language",
+            detail="The template has nothing in this language, nor for all.",
+        )
+        for index, recipient in enumerate(request.recipients)
+        if version.variant(request.channel, recipient.locale) is None
+    ]
+    return Invalid(errors[:ERRORS_MAX]) if errors else None
 
 
 def _no_room(

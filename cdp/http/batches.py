@@ -17,6 +17,7 @@ from cdp.http.admission import refusals, request_of
 from cdp.http.answer import Answer, json_answer
 from cdp.http.body import BATCH_BYTES_MAX, SINGLE_BYTES_MAX, Body, media_type
 from cdp.http.call import Call
+from cdp.http.communication_models import AnyIn, CommunicationIn
 from cdp.http.idempotency import REPLAYED, body_hash, key_of
 from cdp.http.items import (
     ITEMS_MAX,
@@ -30,7 +31,6 @@ from cdp.http.items import (
 )
 from cdp.http.json_body import JSON
 from cdp.http.json_input import parse, validate
-from cdp.http.models import CommunicationIn
 from cdp.http.parameters import id_in_path, known_parameters
 from cdp.http.problems import BodyTooSlow, Malformed, document_of
 from cdp.http.views import batch_view
@@ -231,12 +231,12 @@ def _checked(
         return None
 
 
-def _given(item: Item) -> CommunicationIn:
+def _given(item: Item) -> AnyIn:
     if isinstance(item, Parsed):
-        return validate(CommunicationIn, item.value)
+        return validate(CommunicationIn, item.value).root
     if len(item) > SINGLE_BYTES_MAX:
         raise item_too_large()
-    return parse(CommunicationIn, item)
+    return parse(CommunicationIn, item).root
 
 
 async def _store(

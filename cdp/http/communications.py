@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from cdp.channels.email import normalise
+from cdp.channels.table import CHANNELS
 from cdp.domain.communication_request import CommunicationRequest
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.event import Status
@@ -13,10 +14,11 @@ from cdp.http.admission import PRIORITIES, refusals, request_of
 from cdp.http.answer import Answer, json_answer
 from cdp.http.body import SINGLE_BYTES_MAX, Body, media_type
 from cdp.http.call import Call
+from cdp.http.communication_models import CommunicationIn
 from cdp.http.idempotency import REPLAYED, body_hash, key_of
 from cdp.http.json_body import JSON, json_body
 from cdp.http.json_input import parse
-from cdp.http.models import ChangeIn, CommunicationIn, parse_time
+from cdp.http.models import ChangeIn, parse_time
 from cdp.http.pagination import cursor_of, limit_of, page_of
 from cdp.http.parameters import id_in_path, known_parameters
 from cdp.http.views import accepted_view, content_view, event_view, request_view, result_view
@@ -32,7 +34,7 @@ async def post_communication(call: Call) -> Answer:
     key = key_of(call.headers)
     services, caller = call.services, call.caller
     request = request_of(
-        parse(CommunicationIn, raw),
+        parse(CommunicationIn, raw).root,
         request_id=RequestId(services.new_id()),
         client=caller.client,
         id_key=services.id_key,
@@ -92,6 +94,13 @@ async def list_communications(call: Call) -> Answer:
     )
 
 
+def _address_on(channel: str | None) -> Callable[[str], str]:
+    """How an address is brought into its one form. Without a channel it is by its looks."""
+    if channel is not None and channel in CHANNELS:
+        return CHANNELS[channel].address
+    return lambda text: normalise(text) if "@" in text else text
+
+
 def _filtering(query: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in query.items() if name not in ("limit", "cursor")}
 
@@ -120,7 +129,7 @@ def filters_of(query: Mapping[str, str]) -> Filters:
         status=read("status", Status, f"One of: {', '.join(Status)}."),
         campaign=read("campaign", str, "Text without NUL."),
         reference=read("reference", str, "Text without NUL."),
-        recipient=read("recipient", normalise, "An email address."),
+        recipient=read("recipient", _address_on(query.get("channel")), "An address."),
         batch_id=read("batch_id", lambda text: BatchId(id_from_text(text)), "The id of a batch."),
         channel=read("channel", str, "Text without NUL."),
         created_from=read("created_from", parse_time, "A time as in RFC 3339 with an offset."),

@@ -1,4 +1,4 @@
-"""Routes of a client's configuration: templates, segments, delivery configurations."""
+"""Routes of a client's configuration: segments, delivery configurations."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -7,29 +7,13 @@ from cdp.http import (
     configuration_outputs,
     delivery_configs,
     examples,
-    outputs,
     segments,
-    templates,
 )
 from cdp.http.endpoint import Operation, Route
-from cdp.http.models import (
-    AssignmentIn,
-    DeliveryConfigIn,
-    DeliveryFieldsIn,
-    ExplainIn,
-    RenderIn,
-    SegmentIn,
-    TemplateIn,
-)
+from cdp.http.models import AssignmentIn, DeliveryConfigIn, DeliveryFieldsIn, ExplainIn, SegmentIn
 from cdp.http.route_parts import LISTS, READS, WRITES, Parameter, paging, query_parameter
+from cdp.http.template_routes import NAME
 
-NAME: Final[Parameter] = {
-    "name": "name",
-    "in": "path",
-    "required": True,
-    "description": "The name of a template.",
-    "schema": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"},
-}
 SEGMENT_NAME: Final[Parameter] = {**NAME, "description": "The name of a segment."}
 CONFIG_ID: Final[Parameter] = {
     "name": "id",
@@ -46,105 +30,6 @@ IF_MATCH: Final[Parameter] = {
     "happens, and the answer is 412. Without it, any version is changed.",
     "schema": {"type": "string", "pattern": "^[!-~ ]{1,200}$"},
 }
-
-TEMPLATES: Final[Sequence[Route]] = (
-    Route(
-        method="GET",
-        path="/templates",
-        handler=templates.list_templates,
-        operation=Operation(
-            id="listTemplates",
-            tag="Templates",
-            summary="List templates",
-            parameters=paging(),
-            answers={200: outputs.TemplatePage},
-            problems=LISTS,
-        ),
-    ),
-    Route(
-        method="PUT",
-        path="/templates/{name}",
-        handler=templates.put_template,
-        operation=Operation(
-            id="putTemplate",
-            tag="Templates",
-            summary="Save a template",
-            description="Makes a new version (201), unless the current one is the same (200). "
-            "A communication stays with the version that it was rendered with.",
-            parameters=(NAME,),
-            body=TemplateIn,
-            examples={"welcome": examples.TEMPLATE},
-            answers={200: outputs.TemplateOut, 201: outputs.TemplateOut},
-            problems=WRITES,
-        ),
-    ),
-    Route(
-        method="GET",
-        path="/templates/{name}",
-        handler=templates.get_template,
-        operation=Operation(
-            id="getTemplate",
-            tag="Templates",
-            summary="Read a template",
-            parameters=(
-                NAME,
-                query_parameter(
-                    "version",
-                    "Not the current one.",
-                    type="integer",
-                    minimum=1,
-                    maximum=999_999_999,
-                ),
-            ),
-            answers={200: outputs.TemplateOut},
-            problems=READS,
-        ),
-    ),
-    Route(
-        method="DELETE",
-        path="/templates/{name}",
-        handler=templates.delete_template,
-        operation=Operation(
-            id="deleteTemplate",
-            tag="Templates",
-            summary="Take a template out of use",
-            description="While it is assigned to a segment the answer is 409.",
-            parameters=(NAME,),
-            answers={204: None},
-            problems=(*READS, 409),
-        ),
-    ),
-    Route(
-        method="GET",
-        path="/templates/{name}/versions",
-        handler=templates.list_versions,
-        operation=Operation(
-            id="listTemplateVersions",
-            tag="Templates",
-            summary="List the versions of a template",
-            parameters=(NAME,),
-            answers={200: outputs.VersionList},
-            problems=READS,
-        ),
-    ),
-    Route(
-        method="POST",
-        path="/templates/{name}/render",
-        handler=templates.render_template,
-        operation=Operation(
-            id="renderTemplate",
-            tag="Templates",
-            summary="Try a template",
-            description="Renders it with this data. Nothing is stored or sent; a missing variable "
-            "is an error.",
-            parameters=(NAME,),
-            body=RenderIn,
-            examples={"ada": examples.RENDER},
-            answers={200: outputs.RenderedOut},
-            problems=(*WRITES, 404),
-        ),
-    ),
-)
 
 SEGMENTS: Final[Sequence[Route]] = (
     Route(

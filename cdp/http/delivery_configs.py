@@ -74,12 +74,12 @@ async def explain(call: Call) -> Answer:
     """What counts for a communication, and where each of it comes from."""
     given = await json_body(call, ExplainIn)
     services, client_id = call.services, call.caller.client.id
-    settings, explained, template = await asyncio.gather(
-        services.config.clients((client_id,)),
+    senders, explained, template = await asyncio.gather(
+        services.config.senders([(client_id, given.channel)]),
         services.delivery_configs.explain(client_id, scope_in(given)),
         _template(call, given),
     )
-    sender = settings[client_id].sender if client_id in settings else None
+    sender = senders.get((client_id, given.channel))
     return json_answer(explained_view(explained, sender=sender, template=template))
 
 

@@ -27,6 +27,26 @@ COMMUNICATIONS: Final[dict[str, Any]] = {
         "metadata": {"order": "12345"},
         "tracking": {"opens": True, "clicks": False},
     },
+    "sms": {
+        "channel": "sms",
+        "to": [{"phone": "+4915112345678"}],
+        "content": {"text": "Your code is 4711."},
+    },
+    "push": {
+        "channel": "push",
+        "to": [{"device_token": "d" * 64, "platform": "fcm"}],
+        "content": {"title": "Your order", "body": "It is on its way.", "data": {"order": "7"}},
+    },
+    "in_app": {
+        "channel": "in_app",
+        "to": [{"user": "user-4711"}],
+        "content": {"title": "Welcome", "body": "Look around.", "action_url": "/tour"},
+    },
+    "webhook": {
+        "channel": "webhook",
+        "to": [{"url": "https://hooks.example.com/orders"}],
+        "content": {"payload": {"order": 7, "state": "sent"}},
+    },
 }
 BATCH: Final[list[Any]] = [
     {
@@ -38,11 +58,24 @@ BATCH: Final[list[Any]] = [
 ]
 BATCH_LINES: Final = "\n".join(json.dumps(item) for item in BATCH)
 CHANGE: Final[dict[str, Any]] = {"send_at": "2030-03-02T09:00:00+01:00", "priority": "high"}
-TEMPLATE: Final[dict[str, Any]] = {
-    "subject": "Welcome, {{ name }}",
-    "html": "<p>Welcome to {{ shop }}, {{ name }}.</p>",
-    "text": "Welcome to {{ shop }}, {{ name }}.",
+TEMPLATES: Final[dict[str, Any]] = {
+    "email": {
+        "email": {
+            "subject": "Welcome, {{ name }}",
+            "html": "<p>Welcome to {{ shop }}, {{ name }}.</p>",
+            "text": "Welcome to {{ shop }}, {{ name }}.",
+        }
+    },
+    "channels and languages": {
+        "email": {"subject": "Your order", "text": "Order {{ order }} is on its way."},
+        "sms": {"text": "Order {{ order }} is on its way."},
+        "push": {"title": "Your order", "body": "It is on its way."},
+        "in_app": {"title": "Your order", "body": "It is on its way.", "action_url": "/orders"},
+        "webhook": {"payload": '{"order": {{ order | tojson }}, "state": "sent"}'},
+        "locales": {"de": {"sms": {"text": "Bestellung {{ order }} ist unterwegs."}}},
+    },
 }
+PUBLISH: Final[dict[str, Any]] = {"version": 1}
 RENDER: Final[dict[str, Any]] = {
     "data": {"shop": "Example", "name": "Ada"},
     "recipient": {"email": "ada@example.org"},

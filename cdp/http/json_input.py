@@ -8,10 +8,10 @@ the bytes; only a body that fails one of them is read a second time, slowly, to 
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 import orjson
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, RootModel, ValidationError
 
 from cdp.errors import FieldError, Invalid
 from cdp.http.problems import ERRORS_MAX, Malformed
@@ -23,6 +23,19 @@ POINTER_CHARS_MAX: Final = 200
 
 M = TypeVar("M", bound=BaseModel)
 
+R = TypeVar("R")
+
+
+class OneOf(RootModel[R]):
+    """One of several models, chosen by the field `TAG`."""
+
+    TAG: ClassVar[str]
+
+
+_TAG_FAULTS: Final = {
+    "union_tag_not_found": ("missing", "Field required"),
+    "union_tag_invalid": ("literal_error", ""),
+}
 _DIGITS: Final = bytes.maketrans(b"123456789", b"0" * 9)
 _LONG_NUMBER: Final = b"0" * 19
 _HALF_CHARACTER: Final = re.compile("[\ud800-\udfff]")
@@ -96,16 +109,21 @@ def validate(model: type[M], value: Any, *, strict: bool | None = None) -> M:
     try:
         return model.model_validate(value, strict=strict)
     except ValidationError as error:
-        raise Invalid(list(_field_errors(error))) from None
+        tag = model.TAG if issubclass(model, OneOf) else None
+        raise Invalid(list(_field_errors(error, tag))) from None
 
 
-def _field_errors(error: ValidationError) -> Iterator[FieldError]:
+def _field_errors(error: ValidationError, tag: str | None) -> Iterator[FieldError]:
     details = error.errors(include_url=False, include_context=False, include_input=False)
     for detail in details[:ERRORS_MAX]:
         location = [part for part in detail["loc"] if part != "[key]"]
-        yield FieldError(
-            pointer=pointer_of(location), code=detail["type"], detail=_sentence(detail["msg"])
-        )
+        if tag is not None:
+            # pydantic begins with the model that was chosen; where none could be, with nothing.
+            location = location[1:] or ([tag] if detail["type"].startswith("union_tag") else [])
+        code, message = _TAG_FAULTS.get(detail["type"], (detail["type"], detail["msg"]))
+        if code == "literal_error" and tag is not None:
+            message = f"Input should be one of {detail['msg'].rpartition('tags: ')[2]}"
+        yield FieldError(pointer=pointer_of(location), code=code, detail=_sentence(message))
 
 
 def _sentence(message: str) -> str:

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 import zoneinfo
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
@@ -11,15 +12,11 @@ from pydantic_core import PydanticCustomError
 
 from cdp.channels.email import (
     ADDRESS_OCTETS_MAX,
-    COPIES_MAX,
     DISPLAY_NAME_CHARS_MAX,
-    HEADERS_MAX,
-    SUBJECT_CHARS_MAX,
     check_header_text,
     normalise,
 )
 from cdp.domain.delivery_config import BOUNDS
-from cdp.domain.ids import RECIPIENTS_MAX
 
 NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 METADATA_MAX: Final = 50
@@ -33,27 +30,26 @@ _ZONES: Final = zoneinfo.available_timezones()
 _CONTROLS: Final = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
 
 
-def _address(value: str) -> str:
-    try:
-        return normalise(value)
-    except ValueError as error:
-        raise PydanticCustomError("address_invalid", "{why}", {"why": str(error)}) from None
+def checked(check: Callable[[str], str], code: str) -> Callable[[str], str]:
+    """A validator that says what `check` raises, under this code."""
+
+    def validate(value: str) -> str:
+        try:
+            return check(value)
+        except ValueError as error:
+            raise PydanticCustomError(code, "{why}", {"why": str(error)}) from None
+
+    return validate
 
 
-def _display_name(value: str) -> str:
-    try:
-        check_header_text(value, what="the name")
-    except ValueError as error:
-        raise PydanticCustomError("header_unsafe", "{why}", {"why": str(error)}) from None
-    return value
+def header_text(what: str) -> Callable[[str], str]:
+    """A check that text may stand in a header."""
 
+    def check(value: str) -> str:
+        check_header_text(value, what=what)
+        return value
 
-def _subject(value: str) -> str:
-    try:
-        check_header_text(value, what="the subject")
-    except ValueError as error:
-        raise PydanticCustomError("header_unsafe", "{why}", {"why": str(error)}) from None
-    return value
+    return check
 
 
 def parse_time(text: str) -> datetime:
@@ -114,10 +110,12 @@ Address = Annotated[
         json_schema_extra={"format": "email"},
         description="An email address. The domain is stored in lower case.",
     ),
-    AfterValidator(_address),
+    AfterValidator(checked(normalise, "address_invalid")),
 ]
 DisplayName = Annotated[
-    str, Field(max_length=DISPLAY_NAME_CHARS_MAX), AfterValidator(_display_name)
+    str,
+    Field(max_length=DISPLAY_NAME_CHARS_MAX),
+    AfterValidator(checked(header_text("the name"), "header_unsafe")),
 ]
 Label = Annotated[
     str,
@@ -132,6 +130,7 @@ Reference = Annotated[
 MetadataName = Annotated[str, Field(min_length=1, max_length=64, pattern=rf"^[^{_CONTROLS}]*$")]
 MetadataValue = Annotated[str, Field(max_length=500, pattern=rf"^[^{_CONTROLS}]*$")]
 TemplateName = Annotated[str, Field(pattern=NAME_PATTERN)]
+ChannelWord = Literal["email", "sms", "push", "in_app", "webhook"]
 Locale = Annotated[str, Field(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}$")]
 Timezone = Annotated[
     str,
@@ -156,71 +155,6 @@ class Input(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 
-class MailboxIn(Input):
-    """An address with the name that is shown beside it."""
-
-    email: Address
-    name: DisplayName = ""
-
-
-class RecipientIn(Input):
-    """One who gets the communication, and what is known of them."""
-
-    email: Address
-    name: DisplayName = ""
-    locale: Locale | None = None
-    timezone: Timezone | None = None
-    data: Data = Field(default_factory=dict)
-
-
-class ContentIn(Input):
-    """Content in full. Nothing in it is a template."""
-
-    subject: Annotated[
-        str, Field(min_length=1, max_length=SUBJECT_CHARS_MAX), AfterValidator(_subject)
-    ]
-    html: Annotated[str, Field(min_length=1)] | None = None
-    text: Annotated[str, Field(min_length=1)] | None = None
-
-
-class TrackingIn(Input):
-    """What is tracked; left out, the client's setting counts."""
-
-    opens: bool | None = None
-    clicks: bool | None = None
-
-
-class CommunicationIn(Input):
-    """A request: one communication to each of its recipients."""
-
-    channel: Literal["email"]
-    to: Annotated[list[RecipientIn], Field(min_length=1, max_length=RECIPIENTS_MAX)]
-    template: TemplateName | None = None
-    content: ContentIn | None = None
-    campaign: Label | None = None
-    segment: Label | None = None
-    data: Data = Field(default_factory=dict)
-    priority: PriorityWord = "normal"
-    send_at: Time = None
-    expires_at: Time = None
-    reference: Reference | None = None
-    metadata: Annotated[dict[MetadataName, MetadataValue], Field(max_length=METADATA_MAX)] = Field(
-        default_factory=dict
-    )
-    tracking: TrackingIn | None = None
-    cc: Annotated[list[MailboxIn], Field(max_length=COPIES_MAX)] = Field(default_factory=list)
-    bcc: Annotated[list[MailboxIn], Field(max_length=COPIES_MAX)] = Field(default_factory=list)
-    reply_to: MailboxIn | None = None
-    headers: Annotated[
-        dict[str, str],
-        Field(
-            max_length=HEADERS_MAX,
-            description="More headers. Those that the platform writes itself are refused.",
-            examples=[{"X-Order": "12345"}],
-        ),
-    ] = Field(default_factory=dict)
-
-
 def _no_defaults(schema: dict[str, Any]) -> None:
     # What a change leaves out stays as it is; a default would say otherwise.
     for field in schema["properties"].values():
@@ -237,23 +171,6 @@ class ChangeIn(Input):
     priority: PriorityWord = "normal"
 
 
-class TemplateIn(Input):
-    """The parts of a new version."""
-
-    channel: Literal["email"] = "email"
-    subject: Annotated[str, Field(min_length=1, max_length=10_000)]
-    html: Annotated[str, Field(min_length=1)] | None = None
-    text: Annotated[str, Field(min_length=1)] | None = None
-
-
-class RenderIn(Input):
-    """Data to try a template with."""
-
-    version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
-    data: Data = Field(default_factory=dict)
-    recipient: RecipientIn | None = None
-
-
 class SegmentIn(Input):
     """What people are to know of a segment."""
 
@@ -263,7 +180,7 @@ class SegmentIn(Input):
 class AssignmentIn(Input):
     """The template that a segment gets on a channel, in a campaign or in all others."""
 
-    channel: Literal["email"]
+    channel: ChannelWord
     campaign: Annotated[
         Label | None,
         Field(
@@ -316,7 +233,7 @@ class DeliveryFieldsIn(Input):
 class DeliveryConfigIn(DeliveryFieldsIn):
     """A delivery configuration, and what it is for; what it does not name may be anything."""
 
-    channel: Literal["email"] | None = None
+    channel: ChannelWord | None = None
     campaign: Label | None = None
     segment: Label | None = None
 
@@ -324,6 +241,6 @@ class DeliveryConfigIn(DeliveryFieldsIn):
 class ExplainIn(Input):
     """What a communication would be."""
 
-    channel: Literal["email"]
+    channel: ChannelWord
     campaign: Label | None = None
     segment: Label | None = None

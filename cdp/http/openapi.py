@@ -6,8 +6,8 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from cdp.http.communication_models import CommunicationIn
 from cdp.http.endpoint import Operation, Route
-from cdp.http.models import CommunicationIn
 from cdp.http.outputs import ProblemDocument
 from cdp.http.problems import PROBLEMS, TYPE_PREFIX
 

@@ -176,22 +176,31 @@ class MailboxOut(Output):
     name: str
 
 
+class AddressOut(Output):
+    """An address on the channel, and a name."""
+
+    address: str
+    name: str
+
+
 class ContentOut(Output):
     """The finished content for one recipient."""
 
     recipient_id: Id
     channel: str
-    from_: Annotated[MailboxOut, Field(alias="from")]
-    to: MailboxOut
+    from_: Annotated[AddressOut | None, Field(alias="from")]
+    to: AddressOut
     cc: list[MailboxOut]
     bcc: list[MailboxOut]
     reply_to: MailboxOut | None
     headers: dict[str, str]
-    subject: str
-    html: str | None
-    text: str | None
+    content: Annotated[
+        dict[str, str | None],
+        Field(description="By part; what a channel's content may have and this has not is null."),
+    ]
     template: str | None
     template_version: int | None
+    locale: str | None
     resolved_at: datetime
 
 
@@ -249,56 +258,6 @@ class BatchOut(Output):
         int | None, Field(description="Recipients of all accepted items; null while it is open.")
     ]
     counts: BooksOut
-
-
-class TemplateOut(Output):
-    """One version of a template."""
-
-    name: str
-    version: int
-    channel: str
-    subject: str
-    html: str | None
-    text: str | None
-    created_at: datetime
-
-
-class TemplateEntry(Output):
-    """A template in a list."""
-
-    name: str
-    version: int
-    updated_at: datetime
-
-
-class TemplatePage(Output):
-    """A page of templates."""
-
-    items: list[TemplateEntry]
-    next_cursor: str | None
-
-
-class VersionEntry(Output):
-    """A version in a list."""
-
-    version: int
-    created_at: datetime
-
-
-class VersionList(Output):
-    """All versions, the newest first."""
-
-    items: list[VersionEntry]
-
-
-class RenderedOut(Output):
-    """What a version made of the data."""
-
-    name: str
-    version: int
-    subject: str | None
-    html: str | None
-    text: str | None
 
 
 class HealthOut(Output):

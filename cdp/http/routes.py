@@ -12,11 +12,13 @@ from cdp.http import (
     operations,
     outputs,
 )
-from cdp.http.configuration_routes import DELIVERY_CONFIGS, SEGMENTS, TEMPLATES
+from cdp.http.communication_models import CommunicationIn
+from cdp.http.configuration_routes import DELIVERY_CONFIGS, SEGMENTS
 from cdp.http.endpoint import BATCH_DEADLINE_S, Operation, Route
 from cdp.http.items import ITEMS_MAX
-from cdp.http.models import ChangeIn, CommunicationIn
+from cdp.http.models import ChangeIn
 from cdp.http.route_parts import LISTS, READS, WRITES, Parameter, paging, query_parameter
+from cdp.http.template_routes import TEMPLATES
 
 ID: Final[Parameter] = {
     "name": "id",
@@ -39,7 +41,7 @@ FILTERS: Final[Sequence[Parameter]] = (
     query_parameter("status", "Only those in this status.", enum=STATUSES),
     query_parameter("campaign", "Only those of this campaign."),
     query_parameter("reference", "Only those with this reference."),
-    query_parameter("recipient", "Only those to this address.", format="email"),
+    query_parameter("recipient", "Only those to this address, as its channel writes it."),
     query_parameter("batch_id", "Only those of this batch.", format="uuid"),
     query_parameter("channel", "Only those on this channel."),
     query_parameter(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cdp.channels.table import CHANNELS
 from cdp.domain.client import Sender
 from cdp.domain.communication import Communication
 from cdp.domain.communication_request import CommunicationRequest
@@ -10,7 +11,6 @@ from cdp.domain.delivery_config import ALL, FIELDS, ConfigLevel
 from cdp.domain.event import Event
 from cdp.domain.ids import number_of, result_of, text_of
 from cdp.domain.segment import Assignment
-from cdp.domain.template import TemplateVersion
 from cdp.services.communication_reading import BatchView, Books, RequestView, ResultView
 from cdp.services.delivery_config_service import ExplainedField
 from cdp.services.segment_service import SegmentView
@@ -113,19 +113,27 @@ def content_view(content: Communication) -> dict[str, Any]:
     return {
         "recipient_id": text_of(content.result_id),
         "channel": content.channel,
-        "from": _mailbox(content.sender),
-        "to": _mailbox(content.to),
+        "from": _sender(content.channel, content.sender),
+        "to": {"address": content.to[0], "name": content.to[1]},
         "cc": [_mailbox(pair) for pair in content.cc],
         "bcc": [_mailbox(pair) for pair in content.bcc],
         "reply_to": None if content.reply_to is None else _mailbox(content.reply_to),
         "headers": dict(content.headers),
-        "subject": content.subject,
-        "html": content.html,
-        "text": content.text,
+        "content": content_parts_view(content.channel, content.content),
         "template": content.template,
         "template_version": content.template_version,
+        "locale": content.locale,
         "resolved_at": content.resolved_at,
     }
+
+
+def content_parts_view(channel: str, parts: Mapping[str, str]) -> dict[str, str | None]:
+    """All parts that content of a channel may have; null for what is not there."""
+    return {name: parts.get(name) for name in CHANNELS[channel].parts}
+
+
+def _sender(channel: str, pair: tuple[str, str]) -> dict[str, str] | None:
+    return {"address": pair[0], "name": pair[1]} if CHANNELS[channel].needs_sender else None
 
 
 def _mailbox(pair: tuple[str, str]) -> dict[str, str]:
@@ -142,30 +150,6 @@ def batch_view(view: BatchView) -> dict[str, Any]:
         "requests": {"accepted": batch.accepted, "rejected": batch.rejected},
         "results": batch.results,
         "counts": books_view(view.books),
-    }
-
-
-def template_view(version: TemplateVersion) -> dict[str, Any]:
-    """One version with its parts."""
-    return {
-        "name": version.name,
-        "version": version.version,
-        "channel": version.channel,
-        "subject": version.parts.get("subject"),
-        "html": version.parts.get("html"),
-        "text": version.parts.get("text"),
-        "created_at": version.created_at,
-    }
-
-
-def rendered_view(version: TemplateVersion, parts: Mapping[str, str]) -> dict[str, Any]:
-    """A version, rendered."""
-    return {
-        "name": version.name,
-        "version": version.version,
-        "subject": parts.get("subject"),
-        "html": parts.get("html"),
-        "text": parts.get("text"),
     }
 
 

@@ -35,9 +35,9 @@ class Report:
 
 
 class Handoff(Protocol):
-    """The way from a shard to the workers of a channel and lane."""
+    """The way from a shard to the workers of a lane."""
 
-    async def deliver(self, channel: str, lane: str, items: Sequence[WorkItem]) -> list[Report]:
+    async def deliver(self, lane: str, items: Sequence[WorkItem]) -> list[Report]:
         """Hand the items to one worker and wait for its reports, one for each item.
 
         Raises:

@@ -164,6 +164,7 @@ class InAppMessage(Message):
     title: str
     body: str
     action_url: str | None = None
+    action_label: str | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
     expires_at: datetime | None = None
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from cdp.domain.client import Client
-from cdp.domain.delivery_result import Priority
 from cdp.domain.ids import ClientId
+from cdp.domain.lane import Priority
 from cdp.errors import BacklogFull, PlatformFull
 from cdp.ports.clock import Clock
 

@@ -5,7 +5,6 @@ Batch-first: a whole batch's clients, senders or templates are looked up in one 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from cdp.domain.client import Client, Sender
@@ -16,7 +15,7 @@ from cdp.domain.retry import RetryPolicy
 from cdp.domain.segment import AssignmentKey, assigned
 from cdp.domain.template import TemplateVersion
 from cdp.ports.clock import Clock
-from cdp.storage.clients import Clients, Senders
+from cdp.storage.clients import Clients, SenderKey, Senders
 from cdp.storage.delivery_configs import DeliveryConfigs
 from cdp.storage.segments import SegmentAssignments
 from cdp.storage.templates import Templates
@@ -80,14 +79,6 @@ class ReadThrough(Generic[K, V]):
             done.set_result(None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientSetting:
-    """A client with its sender, as the Message Service needs them."""
-
-    client: Client
-    sender: Sender | None
-
-
 class ClientConfigService:
     """Answers for a client's configuration."""
 
@@ -107,8 +98,8 @@ class ClientConfigService:
         self._clients: ReadThrough[ClientId, Client] = ReadThrough(
             clients.across_clients, clock=clock
         )
-        self._senders: ReadThrough[ClientId, Sender] = ReadThrough(
-            lambda ids: senders.across_clients(ids, "email"), clock=clock
+        self._senders: ReadThrough[SenderKey, Sender] = ReadThrough(
+            senders.across_clients, clock=clock
         )
         self._current: ReadThrough[tuple[ClientId, str], TemplateVersion] = ReadThrough(
             self._load_templates, clock=clock
@@ -120,15 +111,13 @@ class ClientConfigService:
             self._load_levels, clock=clock
         )
 
-    async def clients(self, ids: Iterable[ClientId]) -> dict[ClientId, ClientSetting]:
-        """Clients with their senders."""
-        wanted = set(ids)
-        clients = await self._clients.get_many(wanted)
-        senders = await self._senders.get_many(wanted)
-        return {
-            client_id: ClientSetting(client=client, sender=senders.get(client_id))
-            for client_id, client in clients.items()
-        }
+    async def clients(self, ids: Iterable[ClientId]) -> dict[ClientId, Client]:
+        """Clients by their ids."""
+        return await self._clients.get_many(ids)
+
+    async def senders(self, keys: Iterable[SenderKey]) -> dict[SenderKey, Sender]:
+        """Who each client's communications on a channel come from, where that is set."""
+        return await self._senders.get_many(keys)
 
     async def templates(
         self, names: Iterable[tuple[ClientId, str]]

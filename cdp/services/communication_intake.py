@@ -15,9 +15,10 @@ from datetime import timedelta
 from typing import Final
 
 from cdp.domain.communication_request import CommunicationRequest
-from cdp.domain.delivery_result import WorkItem, lane_of
+from cdp.domain.delivery_result import WorkItem
 from cdp.domain.event import Event, EventName, Status
 from cdp.domain.ids import ClientId, ResultId, event_id, partition_of, result_ids
+from cdp.domain.lane import lane_of
 from cdp.errors import CdpError, IdempotencyKeyInUse, IdempotencyKeyReused, OutcomeUnknown
 from cdp.ports.clock import Clock
 from cdp.storage.communication_logs import CommunicationLogs
@@ -192,7 +193,7 @@ class CommunicationIntake:
                 campaign=request.campaign,
                 segment=request.segment,
                 partition=partition_of(recipient.result_id, self._partitions),
-                lane=lane_of(request.priority),
+                lane=lane_of(request.channel, request.priority),
                 priority=request.priority,
                 status=Status.ACCEPTED,
                 seq=1,

@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from cdp.domain.communication_request import CommunicationRequest
-from cdp.domain.delivery_result import Priority
 from cdp.domain.event import Status
 from cdp.domain.ids import BatchId, ClientId, RequestId, ResultId, result_ids
+from cdp.domain.lane import Priority
 from cdp.errors import NotFound
 from cdp.storage.batches import Batch, Batches
 from cdp.storage.communication_requests import CommunicationRequests, Recipients

@@ -7,7 +7,7 @@ recorded however long MongoDB is away, and the lease is renewed until it is.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -21,14 +21,14 @@ from cdp.ports.clock import Clock
 from cdp.ports.handoff import Report, Verdict
 from cdp.ports.provider import (
     Accepted,
-    EmailMessage,
     FailureClass,
+    Message,
     Outcome,
-    Provider,
     Rejected,
     Unknown,
 )
 from cdp.services.communication_service import CommunicationService, Move
+from cdp.services.provider_roster import OpenProvider
 from cdp.services.queueing_service import is_expired
 from cdp.storage.communications import Communications
 
@@ -48,28 +48,33 @@ BEGIN_SHARE: Final = 2 / 3
 """The part of a lease in which a send may begin; the rest is for its answer."""
 
 
+Compose = Callable[[WorkItem, Communication, float], Message]
+"""Makes the message; the number is the seconds in which its send may begin."""
+Chosen = Mapping[ResultId, OpenProvider]
+"""Who gets each item."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
     """What every batch of a worker uses."""
 
     communications: CommunicationService
     contents: Communications
-    provider: Provider[Any]
     clock: Clock
     worker: str
     lease_s: float
     answer_s: float
-    compose: Callable[[WorkItem, Communication, float], EmailMessage]
-    """Makes the message; the number is the seconds in which its send may begin."""
-    on_outcome: Callable[[Outcome], None]
+    compose: Compose
+    on_outcome: Callable[[OpenProvider, Outcome], None]
 
 
 class DeliveryBatch:
     """Claims, reports, and what is still under way."""
 
-    def __init__(self, desk: Desk, items: Sequence[WorkItem]) -> None:
+    def __init__(self, desk: Desk, items: Sequence[WorkItem], chosen: Chosen) -> None:
         self._desk = desk
         self._items = items
+        self._chosen = chosen
         self._claimed: dict[ResultId, WorkItem] = {}
         self._is_claimed = False
         self._reports: dict[ResultId, Report] = {}
@@ -138,6 +143,7 @@ class DeliveryBatch:
             "attempt": item.attempt + 1,
             "due_at": lease_ends,
             "worker": self._desk.worker,
+            "provider": self._chosen[item.result_id].name,
         }
         return Move(item=item, name=E.DELIVERY_ATTEMPTED, metadata=metadata)
 
@@ -146,10 +152,6 @@ class DeliveryBatch:
         renewer = asyncio.create_task(self._renew())
         try:
             await self._send(begun)
-        except Exception:
-            # A provider never raises for what its vendor answers, so this is a bug; what it has
-            # not reported is unknown when the lease ends, and nothing else stands still for it.
-            log.exception("the provider failed", extra={"messages": len(self._claimed)})
         finally:
             self._all_in.set()
             self._news.set()
@@ -168,7 +170,7 @@ class DeliveryBatch:
             contents = {}
         # The lease runs from before the claim, and so does the time to begin in.
         left_s = self._desk.lease_s * BEGIN_SHARE - (self._desk.clock.monotonic() - begun)
-        messages = []
+        messages: dict[ResultId, Message] = {}
         for item in claimed:
             content = contents.get(item.result_id)
             if content is None or left_s <= 0:
@@ -176,12 +178,27 @@ class DeliveryBatch:
                 code = "content_unread" if content is None else "not_begun"
                 self._note(item.result_id, Rejected(failure=_TRANSIENT, code=code))
             else:
-                messages.append(self._desk.compose(item, content, left_s))
-        await self._desk.provider.deliver(messages, self._on_outcome)
+                messages[item.result_id] = self._desk.compose(item, content, left_s)
+        groups: dict[OpenProvider, list[Message]] = {}
+        for result_id, message in messages.items():
+            groups.setdefault(self._chosen[result_id], []).append(message)
+        await asyncio.gather(*(self._send_through(p, group) for p, group in groups.items()))
 
-    def _on_outcome(self, message: EmailMessage, outcome: Outcome) -> None:
-        self._desk.on_outcome(outcome)
-        self._note(ResultId(message.result_id), outcome)
+    async def _send_through(self, provider: OpenProvider, messages: Sequence[Message]) -> None:
+        def report(message: Message, outcome: Outcome) -> None:
+            self._desk.on_outcome(provider, outcome)
+            self._note(message.result_id, outcome)
+
+        provider.in_use += 1
+        try:
+            await provider.provider.deliver(messages, report)
+        except Exception:
+            # A provider never raises for what its vendor answers, so this is a bug; what it has
+            # not reported is unknown when the lease ends, and nothing else stands still for it.
+            facts = {"provider": provider.name, "messages": len(messages)}
+            log.exception("the provider failed", extra=facts)
+        finally:
+            provider.in_use -= 1
 
     def _note(self, result_id: ResultId, outcome: Outcome) -> None:
         self._answered.append((result_id, outcome))

@@ -8,33 +8,18 @@ that takes long has its lease renewed (rule D7).
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
 
-from cdp.domain.breaker import Breaker
-from cdp.domain.communication import Communication
 from cdp.domain.delivery_result import WorkItem
-from cdp.domain.ids import ResultId, text_of
 from cdp.ports.clock import Clock
 from cdp.ports.handoff import Report, Verdict
-from cdp.ports.provider import (
-    Accepted,
-    EmailAddress,
-    EmailMessage,
-    FailureClass,
-    Outcome,
-    Provider,
-    Rejected,
-    Unknown,
-)
+from cdp.ports.provider import Accepted, Outcome
 from cdp.services.communication_service import CommunicationService
-from cdp.services.delivery_batch import DeliveryBatch, Desk
+from cdp.services.delivery_batch import Chosen, Compose, DeliveryBatch, Desk
+from cdp.services.provider_roster import OpenProvider, Providers, choose
 from cdp.services.queueing_service import is_suspect
 from cdp.storage.communications import Communications
-
-PROVIDER_TROUBLE: Final = frozenset({FailureClass.THROTTLED, FailureClass.CONFIG})
-UNREACHED: Final = frozenset({"connect_failed", "connect_timeout", "connection_lost", "timeout"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,39 +37,33 @@ class DeliveryLimits:
 
 
 class DeliveryService:
-    """Delivers batches of one channel through one provider."""
+    """Delivers batches of one channel, each message through the provider that it is routed to."""
 
     def __init__(
         self,
         *,
         communications: CommunicationService,
         contents: Communications,
-        provider: Provider[Any],
-        breaker: Breaker,
+        providers: Providers,
         limits: DeliveryLimits,
-        message_id_domain: str,
-        return_path: Callable[[ResultId], str] | None = None,
+        compose: Compose,
         clock: Clock,
         worker: str,
     ) -> None:
         """`worker` is this worker's name, for the events."""
-        self._provider = provider
-        self._breaker = breaker
+        self._providers = providers
         self._clock = clock
-        self._domain = message_id_domain
-        self._return_path = return_path
         self._answer_s = limits.answer_s
         self._alone_wait_s = limits.alone_wait_s
         self._in_flight_max = limits.in_flight_max
         self._desk = Desk(
             communications=communications,
             contents=contents,
-            provider=provider,
             clock=clock,
             worker=worker,
             lease_s=limits.lease_s,
             answer_s=limits.answer_s,
-            compose=self.message,
+            compose=compose,
             on_outcome=self._on_outcome,
         )
         self._batches: set[DeliveryBatch] = set()
@@ -95,10 +74,9 @@ class DeliveryService:
         self.delivered = 0
         """Messages that a provider has taken from this process."""
 
-    @property
-    def breaker_state(self) -> str:
-        """Whether the provider is trusted: `closed`, `open` or `half-open`."""
-        return self._breaker.state
+    def breakers(self) -> Mapping[str, str]:
+        """Whether each provider is trusted: `closed`, `open` or `half-open`."""
+        return self._providers.states()
 
     async def deliver(self, items: Sequence[WorkItem]) -> list[Report]:
         """Claim, send and record; a report for each item.
@@ -122,12 +100,22 @@ class DeliveryService:
     async def _deliver_together(self, items: Sequence[WorkItem]) -> list[Report]:
         closed = self._alone.locked() or self._is_ending
         room = 0 if closed else max(0, self._in_flight_max - self.in_flight)
-        wanted = min(len(items), room)
-        allowed = self._breaker.allows(wanted, now=self._clock.monotonic()) if wanted else 0
-        reports = [Report(item=i, verdict=Verdict.DECLINED) for i in items[allowed:]]
-        if allowed:
-            reports += await self._run(items[:allowed])
+        chosen = await self._choose(items[:room])
+        reports = [
+            Report(item=item, verdict=Verdict.DECLINED)
+            for item in items
+            if item.result_id not in chosen
+        ]
+        if chosen:
+            reports += await self._run([i for i in items if i.result_id in chosen], chosen)
         return reports
+
+    async def _choose(self, items: Sequence[WorkItem]) -> Chosen:
+        """Who gets each item; those that nobody can take now are left out."""
+        if not items:
+            return {}
+        routes = await self._providers.routes(items)
+        return choose(items, routes, now=self._clock.monotonic())
 
     async def _deliver_alone(self, suspect: WorkItem) -> list[Report]:
         """A worker vanished with this one before: nothing else is under way beside it (D10)."""
@@ -135,12 +123,13 @@ class DeliveryService:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), self._alone_wait_s)
             is_free = not self._batches and not self._is_ending
-            if not is_free or not self._breaker.allows(1, now=self._clock.monotonic()):
+            chosen = await self._choose([suspect]) if is_free else {}
+            if not chosen:
                 return [Report(item=suspect, verdict=Verdict.DECLINED)]
-            return await self._run([suspect])
+            return await self._run([suspect], chosen)
 
-    async def _run(self, items: Sequence[WorkItem]) -> list[Report]:
-        batch = DeliveryBatch(self._desk, items)
+    async def _run(self, items: Sequence[WorkItem], chosen: Chosen) -> list[Report]:
+        batch = DeliveryBatch(self._desk, items, chosen)
         self._batches.add(batch)
         self._idle.clear()
         kept: list[asyncio.Task[None]] = []
@@ -162,9 +151,9 @@ class DeliveryService:
         """Messages that are claimed and whose outcome is not recorded yet."""
         return sum(batch.in_flight for batch in self._batches)
 
-    def _on_outcome(self, outcome: Outcome) -> None:
+    def _on_outcome(self, provider: OpenProvider, outcome: Outcome) -> None:
         self.delivered += isinstance(outcome, Accepted)
-        self._breaker.note(is_trouble(outcome), now=self._clock.monotonic())
+        provider.note(outcome, now=self._clock.monotonic())
 
     async def drain(self) -> None:
         """Take nothing more, and wait until all that is under way has been recorded."""
@@ -172,41 +161,6 @@ class DeliveryService:
         await self._idle.wait()
 
     async def close(self) -> None:
-        """Give up the provider's connections."""
+        """Give up the providers' connections."""
         await self.drain()
-        await self._provider.close()
-
-    def message(
-        self, item: WorkItem, communication: Communication, deadline_s: float
-    ) -> EmailMessage:
-        """The same message in every attempt: what differs is not sent."""
-        sender = _address(communication.sender)
-        path = self._return_path(item.result_id) if self._return_path else sender.email
-        return EmailMessage(
-            result_id=item.result_id,
-            attempt=item.attempt,
-            sender=sender,
-            to=_address(communication.to),
-            subject=communication.subject,
-            html=communication.html,
-            text=communication.text,
-            date=communication.resolved_at,
-            message_id=f"{text_of(communication.result_id)}@{self._domain}",
-            return_path=path,
-            reply_to=_address(communication.reply_to) if communication.reply_to else None,
-            cc=tuple(_address(pair) for pair in communication.cc),
-            bcc=tuple(_address(pair) for pair in communication.bcc),
-            headers=communication.headers,
-            deadline_s=deadline_s,
-        )
-
-
-def is_trouble(outcome: Outcome) -> bool:
-    """Whether an outcome speaks against the provider, not against the message."""
-    if isinstance(outcome, Rejected):
-        return outcome.failure in PROVIDER_TROUBLE or outcome.code in UNREACHED
-    return isinstance(outcome, Unknown)
-
-
-def _address(pair: tuple[str, str]) -> EmailAddress:
-    return EmailAddress(email=pair[0], name=pair[1])
+        await self._providers.close()

@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from cdp.domain.client import Client
+from cdp.channels.content import Parts, UnfitContent
+from cdp.channels.table import CHANNELS
+from cdp.domain.client import Client, Sender
 from cdp.domain.communication import Communication
 from cdp.domain.communication_request import CommunicationRequest, Recipient
-from cdp.domain.delivery_result import LANE_HIGH, WorkItem
+from cdp.domain.delivery_result import WorkItem
 from cdp.domain.ids import RequestId, ResultId
+from cdp.domain.lane import is_urgent
 from cdp.domain.segment import AssignmentKey, assignment_key
-from cdp.domain.template import TemplateVersion
+from cdp.domain.template import TemplateVersion, Variant
 from cdp.domain.tracking_token import (
     LINKS_MAX,
     NONCE_BYTES,
@@ -36,13 +39,13 @@ from cdp.ports.renderer import (
     RenderRefusal,
     TemplateSource,
 )
-from cdp.services.client_config_service import ClientConfigService, ClientSetting
+from cdp.services.client_config_service import ClientConfigService
 from cdp.services.communication_service import CommunicationService
 from cdp.storage.communication_requests import CommunicationRequests, Recipients
 from cdp.storage.links import LinkList, Links
 
-SUBJECT_CHARS_MAX: Final = 998
-"""RFC 5322, section 2.1.1."""
+NOBODY: Final = ("", "")
+"""The sender on a channel that needs none."""
 
 Decorator = Callable[[str, Callable[[str], str] | None, str | None], str]
 """Rewrites an HTML's links and adds the pixel; `cdp.rendering.links.decorate` behind a port."""
@@ -55,8 +58,10 @@ class _Job:
     item: WorkItem
     request: CommunicationRequest
     recipient: Recipient
-    setting: ClientSetting
+    client: Client
+    sender: Sender | None
     version: TemplateVersion | None
+    variant: Variant | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,10 +128,11 @@ class MessageService:
     async def _gather(
         self, items: Sequence[WorkItem]
     ) -> tuple[list[_Job], dict[ResultId, Resolution]]:
-        requests, recipients, settings = await asyncio.gather(
+        requests, recipients, clients, senders = await asyncio.gather(
             self._requests.across_clients(list({item.request_id for item in items})),
             self._recipients.across_clients([item.result_id for item in items]),
             self._config.clients(item.client_id for item in items),
+            self._config.senders((item.client_id, item.channel) for item in items),
         )
         templates = await self._templates(requests.values())
         versions = await self._config.templates(
@@ -137,23 +143,26 @@ class MessageService:
         for item in items:
             request = requests.get(item.request_id)
             recipient = recipients.get(item.result_id)
-            setting = settings.get(item.client_id)
-            if request is None or recipient is None or setting is None:
+            client = clients.get(item.client_id)
+            if request is None or recipient is None or client is None:
                 # Never so by our own hand; one damaged item must not hold up its batch.
                 refused[item.result_id] = Resolution(item=item, refusal="request_missing")
                 continue
             name = templates.get(request.id)
             version = None if name is None else versions.get((item.client_id, name))
-            if version is None and request.content is None:
-                refused[item.result_id] = _without_template(item, name, request)
+            variant = None if version is None else version.variant(item.channel, recipient.locale)
+            if variant is None and request.content is None:
+                refused[item.result_id] = _without_template(item, name, version, request)
                 continue
             jobs.append(
                 _Job(
                     item=item,
                     request=request,
                     recipient=recipient,
-                    setting=setting,
+                    client=client,
+                    sender=senders.get((item.client_id, item.channel)),
                     version=version,
+                    variant=variant,
                 )
             )
         return jobs, refused
@@ -172,14 +181,14 @@ class MessageService:
 
     async def _render(self, jobs: Sequence[_Job]) -> list[RenderOutcome]:
         wanted = [
-            RenderItem(source=source_of(job.version), context=context_of(job))
+            RenderItem(source=source_of(job.variant), context=context_of(job))
             for job in jobs
-            if job.version is not None
+            if job.variant is not None
         ]
-        urgent = all(job.item.lane == LANE_HIGH for job in jobs)
+        urgent = all(is_urgent(job.item.lane) for job in jobs)
         renderer = self._urgent_renderer if urgent else self._renderer
         rendered = iter(await renderer.render(wanted) if wanted else [])
-        return [_given(job.request) if job.version is None else next(rendered) for job in jobs]
+        return [_given(job.request) if job.variant is None else next(rendered) for job in jobs]
 
     def _communication(
         self,
@@ -191,36 +200,39 @@ class MessageService:
         if isinstance(outcome, RenderRefusal):
             detail = ", ".join(outcome.variables) or outcome.detail
             return Resolution(item=job.item, refusal=outcome.fault.value, detail=detail)
-        sender = job.setting.sender
-        if sender is None:
+        channel = CHANNELS[job.item.channel]
+        sender = job.sender
+        if sender is None and channel.needs_sender:
             return Resolution(item=job.item, refusal="sender_missing")
-        subject = outcome.parts.get("subject", "").strip()
-        if not is_header_text(subject):
-            return Resolution(item=job.item, refusal="subject_invalid")
+        try:
+            content = self._tracked(job, channel.finish(outcome.parts), links)
+        except UnfitContent as unfit:
+            return Resolution(item=job.item, refusal=unfit.fault.code, detail=str(unfit))
         envelope = job.request.envelope
         return Communication(
             result_id=job.item.result_id,
             request_id=job.request.id,
             client_id=job.item.client_id,
             channel=job.item.channel,
-            sender=(sender.email, sender.name),
+            sender=NOBODY if sender is None else (sender.email, sender.name),
             to=(job.recipient.identifier, job.recipient.name),
-            subject=subject,
-            html=self._tracked(job, outcome.parts.get("html"), links),
-            text=outcome.parts.get("text"),
+            to_details=job.recipient.details,
+            content=content,
             cc=envelope.cc,
             bcc=envelope.bcc,
             reply_to=envelope.reply_to,
             headers=envelope.headers,
             template=job.version.name if job.version else None,
             template_version=job.version.version if job.version else None,
+            locale=job.variant.locale if job.variant else None,
             resolved_at=now,
         )
 
-    def _tracked(self, job: _Job, html: str | None, links: list[LinkList]) -> str | None:
-        opens, clicks = tracked(job.setting.client, job.request)
+    def _tracked(self, job: _Job, content: Parts, links: list[LinkList]) -> Parts:
+        opens, clicks = tracked(job.client, job.request)
+        html = content.get("html")
         if html is None or not (opens or clicks):
-            return html
+            return content
         base, key, result_id = self._tracking.base, self._tracking.key, job.item.result_id
         links_id = links_id_of(result_id, self._random_bytes(NONCE_BYTES))
         indexes: dict[str, int] = {}
@@ -238,7 +250,7 @@ class MessageService:
         if indexes:
             urls = tuple(indexes)
             links.append(LinkList(id=links_id, client_id=job.item.client_id, urls=urls))
-        return decorated
+        return {**content, "html": decorated}
 
     async def preview(
         self, parts: Mapping[str, str], key: str, context: Mapping[str, Any]
@@ -259,11 +271,17 @@ class MessageService:
 
 
 def _without_template(
-    item: WorkItem, name: str | None, request: CommunicationRequest
+    item: WorkItem,
+    name: str | None,
+    version: TemplateVersion | None,
+    request: CommunicationRequest,
 ) -> Resolution:
     if name is None:
         return Resolution(item=item, refusal="template_unassigned", detail=request.segment or "")
-    return Resolution(item=item, refusal="template_missing", detail=name)
+    if version is None:
+        return Resolution(item=item, refusal="template_missing", detail=name)
+    # The template is there, but has nothing for this channel, or not for all languages.
+    return Resolution(item=item, refusal="template_unfit", detail=f"{name}: {item.channel}")
 
 
 def tracked(client: Client, request: CommunicationRequest) -> tuple[bool, bool]:
@@ -274,9 +292,9 @@ def tracked(client: Client, request: CommunicationRequest) -> tuple[bool, bool]:
     return opens, clicks
 
 
-def source_of(version: TemplateVersion) -> TemplateSource:
-    """A stored version as the renderer takes it."""
-    return TemplateSource(key=version.key, parts=version.parts)
+def source_of(variant: Variant) -> TemplateSource:
+    """A stored variant as the renderer takes it."""
+    return TemplateSource(key=variant.key, parts=variant.parts)
 
 
 def context_of(job: _Job) -> dict[str, Any]:
@@ -285,22 +303,22 @@ def context_of(job: _Job) -> dict[str, Any]:
     return {
         **job.request.data,
         **recipient.data,
-        "recipient": {
-            "email": recipient.identifier,
-            "name": recipient.name,
-            "locale": recipient.locale or "",
-            "timezone": recipient.timezone or "",
-        },
+        "recipient": recipient_context(
+            {CHANNELS[job.item.channel].address_field: recipient.identifier},
+            name=recipient.name,
+            locale=recipient.locale,
+            timezone=recipient.timezone,
+        ),
     }
 
 
-def is_header_text(text: str) -> bool:
-    """Whether a rendered subject can stand in a header (rule E1)."""
-    return len(text) <= SUBJECT_CHARS_MAX and text.isprintable()
+def recipient_context(
+    addresses: Mapping[str, str], *, name: str, locale: str | None, timezone: str | None
+) -> dict[str, str]:
+    """What a template sees as `recipient`: the address under its channel's own name."""
+    return {**addresses, "name": name, "locale": locale or "", "timezone": timezone or ""}
 
 
 def _given(request: CommunicationRequest) -> Rendered:
-    content = request.content
-    assert content is not None, "a request has a template or content"
-    parts = {"subject": content.subject, "html": content.html, "text": content.text}
-    return Rendered(parts={name: value for name, value in parts.items() if value is not None})
+    assert request.content is not None, "a request has a template or content"
+    return Rendered(parts=request.content)

@@ -90,11 +90,10 @@ class QueueingService:
         return queued, decided
 
     async def deliver(self, items: Sequence[WorkItem]) -> Decided:
-        """Hand queued items of one channel and lane to a worker, and act on its reports."""
+        """Hand queued items of one lane to a worker, and act on its reports."""
         decided = Decided()
-        channel, lane = items[0].channel, items[0].lane
         try:
-            reports = await self._handoff.deliver(channel, lane, items)
+            reports = await self._handoff.deliver(items[0].lane, items)
         except WorkerLost:
             # What it claimed is unknown until the lease ends; `due_at` brings all of it back.
             decided.settled.extend(items)
@@ -182,7 +181,7 @@ class QueueingService:
                 item=item,
                 name=E.QUEUED,
                 metadata={
-                    "queue": f"{item.channel}.{item.lane}",
+                    "queue": item.lane,
                     "epoch": epochs[item.partition],
                     "due_at": hand_off,
                 },

@@ -172,8 +172,9 @@ class SegmentService:
         version = (await self._templates.current(key.client_id, [template])).get(template)
         if version is None:
             raise Invalid.at("/template", "unknown", f"There is no template named {template}.")
-        if version.channel != key.channel:
-            raise Invalid.at("/template", "other_channel", f"It is for {version.channel}.")
+        if key.channel not in version.contents:
+            there = ", ".join(version.contents)
+            raise Invalid.at("/template", "other_channel", f"It has content for {there} only.")
 
     async def _found(self, client_id: ClientId, name: str) -> Segment:
         segment = await self._segments.find(client_id, name)

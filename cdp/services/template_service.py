@@ -4,11 +4,20 @@ What may be saved is decided by the Message Service, the only place that compile
 """
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
-from cdp.domain.ids import ClientId, fresh_id, text_of
-from cdp.domain.template import TemplateVersion
+from cdp.channels.content import Parts, UnfitContent
+from cdp.channels.table import CHANNELS
+from cdp.domain.ids import ClientId, fresh_id
+from cdp.domain.template import (
+    ANY_LOCALE,
+    PartDiff,
+    TemplateHead,
+    TemplateVersion,
+    Variants,
+    differences,
+)
 from cdp.errors import Conflict, FieldError, Invalid, NotFound, Overloaded
 from cdp.ports.clock import Clock
 from cdp.ports.handoff import WorkerLost
@@ -39,6 +48,16 @@ class TemplateEngine(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendering:
+    """What a version has made of some data."""
+
+    version: TemplateVersion
+    channel: str
+    locale: str
+    parts: Parts
+
+
 class TemplateService:
     """Saves, lists, renders and takes away templates, one client at a time."""
 
@@ -58,39 +77,82 @@ class TemplateService:
         self._random_bytes = random_bytes
 
     async def put(
-        self, client_id: ClientId, name: str, *, channel: str, parts: Mapping[str, str]
+        self,
+        client_id: ClientId,
+        name: str,
+        *,
+        contents: Mapping[str, Variants],
+        is_draft: bool = False,
     ) -> tuple[TemplateVersion, bool]:
-        """Make these parts the current version.
+        """Make this a new version, and the current one unless it is a draft.
+
+        Args:
+            client_id: whose template.
+            name: its name.
+            contents: by channel and locale.
+            is_draft: whether it waits for `publish`.
 
         Returns:
-            The version, and whether it is new: the parts of the current one make no second.
+            The version, and whether it is new: the contents of the current one make no second.
 
         Raises:
             Invalid: the Message Service refuses the template.
             Overloaded: the Message Service can't be asked.
         """
         current = (await self._templates.current(client_id, [name])).get(name)
-        if current is not None and dict(current.parts) == dict(parts):
+        if current is not None and current.contents == contents:
             return current, False
         now = self._clock.now()
-        raw_id = fresh_id(now, self._random_bytes)
-        try:
-            refusal = await self._engine.check(parts, text_of(raw_id))
-        except WorkerLost:
-            raise Overloaded("The Message Service can't be asked right now.") from None
-        if refusal is not None:
-            raise _invalid(refusal)
         version = TemplateVersion(
-            id=raw_id,
+            id=fresh_id(now, self._random_bytes),
             client_id=client_id,
             name=name,
-            version=await self._templates.next_number(client_id, name, channel),
-            channel=channel,
-            parts=dict(parts),
+            version=0,
+            contents=contents,
             created_at=now,
         )
-        await self._templates.insert_version(version)
+        await self._require_fit(version)
+        number = await self._templates.next_number(client_id, name)
+        version = replace(version, version=number)
+        await self._templates.insert_version(version, is_draft=is_draft)
         return version, True
+
+    async def _require_fit(self, version: TemplateVersion) -> None:
+        errors: list[FieldError] = []
+        for channel, variants in version.contents.items():
+            for locale in variants:
+                variant = version.variant(channel, locale)
+                assert variant is not None
+                try:
+                    refusal = await self._engine.check(variant.parts, variant.key)
+                except WorkerLost:
+                    raise _unasked() from None
+                if refusal is not None:
+                    errors += _errors(refusal, _pointer(channel, locale))
+        if errors:
+            raise Invalid(errors)
+
+    async def publish(self, client_id: ClientId, name: str, number: int) -> TemplateVersion:
+        """Make a version the current one: a draft, or one from before, to roll back.
+
+        Raises:
+            NotFound: there is no such version.
+        """
+        version = await self._templates.version(client_id, name, number)
+        if version is None:
+            raise NotFound
+        await self._templates.publish(version, self._clock.now())
+        return version
+
+    async def diff(self, client_id: ClientId, name: str, before: int, after: int) -> list[PartDiff]:
+        """What differs between two versions, part by part.
+
+        Raises:
+            NotFound: one of them does not exist.
+        """
+        old = await self.get(client_id, name, before)
+        new = await self.get(client_id, name, after)
+        return differences(old, new)
 
     async def get(
         self, client_id: ClientId, name: str, number: int | None = None
@@ -121,8 +183,8 @@ class TemplateService:
 
     async def page(
         self, client_id: ClientId, *, after: str | None, limit: int
-    ) -> list[tuple[str, int, datetime]]:
-        """Name, newest version and its time, in the order of names."""
+    ) -> list[TemplateHead]:
+        """Templates in the order of their names."""
         return await self._templates.page(client_id, after=after, limit=limit)
 
     async def delete(self, client_id: ClientId, name: str) -> None:
@@ -140,38 +202,81 @@ class TemplateService:
             raise NotFound
 
     async def render(
-        self, client_id: ClientId, name: str, *, number: int | None, context: Mapping[str, Any]
-    ) -> tuple[TemplateVersion, Mapping[str, str]]:
-        """A version's parts, rendered with this context.
+        self,
+        client_id: ClientId,
+        name: str,
+        *,
+        number: int | None,
+        channel: str | None,
+        locale: str | None,
+        context: Mapping[str, Any],
+    ) -> Rendering:
+        """A version's content for a channel and language, rendered with this context.
+
+        Args:
+            client_id: whose template.
+            name: its name.
+            number: of the version; None is the current one.
+            channel: None is the only one that it has content for.
+            locale: of who is to read it.
+            context: what the template sees.
 
         Raises:
             NotFound: there is no such version.
-            Invalid: it can't be rendered with this; a missing variable each by its pointer.
+            Invalid: it has nothing for this channel or language, or can't be rendered with this;
+                a missing variable each by its pointer.
             Overloaded: the Message Service can't be asked.
         """
         version = await self.get(client_id, name, number)
+        there = ", ".join(version.contents)
+        if channel is None and len(version.contents) > 1:
+            raise Invalid.at("/channel", "missing", f"It has content for {there}: name one.")
+        wanted = channel or next(iter(version.contents))
+        if wanted not in version.contents:
+            raise Invalid.at("/channel", "other_channel", f"It has content for {there} only.")
+        variant = version.variant(wanted, locale)
+        if variant is None:
+            raise Invalid.at(
+                "/recipient/locale",
+                "other_language",
+                "It has nothing in this language, nor for all.",
+            )
         try:
-            outcome = await self._engine.preview(version.parts, version.key, context)
+            outcome = await self._engine.preview(variant.parts, variant.key, context)
         except WorkerLost:
-            raise Overloaded("The Message Service can't be asked right now.") from None
+            raise _unasked() from None
         if isinstance(outcome, RenderRefusal):
-            raise _invalid(outcome)
-        return version, outcome.parts
+            raise Invalid(_errors(outcome, ""))
+        try:
+            parts = CHANNELS[wanted].finish(outcome.parts)
+        except UnfitContent as unfit:
+            fault = unfit.fault
+            raise Invalid(
+                [FieldError(pointer=f"/{fault.part}", code=fault.code, detail=fault.detail)]
+            ) from None
+        return Rendering(version=version, channel=wanted, locale=variant.locale, parts=parts)
 
 
-def _invalid(refusal: RenderRefusal) -> Invalid:
+def _unasked() -> Overloaded:
+    return Overloaded("The Message Service can't be asked right now.")
+
+
+def _pointer(channel: str, locale: str) -> str:
+    return f"/{channel}" if locale == ANY_LOCALE else f"/locales/{locale}/{channel}"
+
+
+def _errors(refusal: RenderRefusal, at: str) -> list[FieldError]:
     code = refusal.fault.value
     if refusal.fault is RenderFault.MISSING_VARIABLE and refusal.variables:
-        return Invalid(
-            [
-                FieldError(
-                    pointer="/data/" + name.replace(".", "/"),
-                    code=code,
-                    detail=f"The template needs the variable {name}.",
-                )
-                for name in refusal.variables
-            ]
-        )
+        return [
+            FieldError(
+                pointer="/data/" + name.replace(".", "/"),
+                code=code,
+                detail=f"The template needs the variable {name}.",
+            )
+            for name in refusal.variables
+        ]
     line = "" if refusal.line is None else f" (line {refusal.line})"
-    pointer = f"/{refusal.part}" if refusal.part else ""
-    return Invalid.at(pointer, code, f"{refusal.detail or 'The template was refused'}{line}")
+    pointer = f"{at}/{refusal.part}" if refusal.part else at
+    detail = f"{refusal.detail or 'The template was refused'}{line}"
+    return [FieldError(pointer=pointer, code=code, detail=detail)]

@@ -33,7 +33,7 @@ EVENT_FIELDS: Final = _fields(
 FIELDS: Final = {
     "communication_logs": EVENT_FIELDS,
     "delivery_results": _fields(
-        *("client_id", "request_id", "recipient", "campaign", "batch_id"),
+        *("client_id", "request_id", "channel", "recipient", "campaign", "batch_id"),
         *("status", "seq", "attempt", "lost", "has_content", "partition", "lane", "priority"),
         *("due_at", "send_at", "expires_at"),
     ),

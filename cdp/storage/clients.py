@@ -8,6 +8,9 @@ from cdp.domain.ids import ClientId
 from cdp.storage.codec import present
 from cdp.storage.database import Database, Document, insert_new, repository
 
+SenderKey = tuple[ClientId, str]
+"""A client and a channel."""
+
 
 @repository
 class Clients:
@@ -104,10 +107,12 @@ class Senders:
             upsert=True,
         )
 
-    async def across_clients(self, ids: Sequence[ClientId], channel: str) -> dict[ClientId, Sender]:
-        """The senders of several clients."""
-        query = {"client_id": {"$in": list(ids)}, "channel": channel}
-        return {d["client_id"]: _sender(d) async for d in self._collection.find(query)}
+    async def across_clients(self, keys: Sequence[SenderKey]) -> dict[SenderKey, Sender]:
+        """The senders of several clients, each on its channel."""
+        ids, channels = {key[0] for key in keys}, {key[1] for key in keys}
+        query = {"client_id": {"$in": list(ids)}, "channel": {"$in": list(channels)}}
+        found = [_sender(document) async for document in self._collection.find(query)]
+        return {(sender.client_id, sender.channel): sender for sender in found}
 
 
 def _client(document: Document) -> Client:

@@ -11,13 +11,13 @@ from cdp.domain.communication_request import (
     NO_ENVELOPE,
     NO_TRACKING,
     CommunicationRequest,
-    Content,
     Envelope,
     Recipient,
     Tracking,
 )
-from cdp.domain.delivery_result import Priority, WorkItem
+from cdp.domain.delivery_result import WorkItem
 from cdp.domain.event import Status
+from cdp.domain.lane import Priority
 from cdp.storage.database import Document
 
 Pair = tuple[str, str]
@@ -37,14 +37,13 @@ _NOTHING: Final[tuple[Any, ...]] = ({}, ())
 
 def request_document(request: CommunicationRequest) -> Document:
     """For `communication_requests`."""
-    content = request.content
     return present(
         _id=request.id,
         client_id=request.client_id,
         channel=request.channel,
         recipients=len(request.recipients),
         template=request.template,
-        content=content and present(subject=content.subject, html=content.html, text=content.text),
+        content=request.content,
         campaign=request.campaign,
         segment=request.segment,
         data=request.data,
@@ -89,7 +88,7 @@ def request_of(document: Document, recipients: Sequence[Recipient] = ()) -> Comm
         channel=document["channel"],
         recipients=tuple(recipients),
         template=document.get("template"),
-        content=_content(document.get("content")),
+        content=document.get("content"),
         campaign=document.get("campaign"),
         segment=document.get("segment"),
         data=document.get("data", {}),
@@ -105,14 +104,6 @@ def request_of(document: Document, recipients: Sequence[Recipient] = ()) -> Comm
         idempotency_key=document.get("idempotency_key"),
         body_hash=document.get("body_hash"),
         requested_at=document["created_at"],
-    )
-
-
-def _content(document: Document | None) -> Content | None:
-    if document is None:
-        return None
-    return Content(
-        subject=document["subject"], html=document.get("html"), text=document.get("text")
     )
 
 
@@ -142,6 +133,7 @@ def recipient_documents(request: CommunicationRequest) -> list[Document]:
             client_id=request.client_id,
             type=request.channel,
             identifier=recipient.identifier,
+            details=recipient.details,
             name=recipient.name or None,
             locale=recipient.locale,
             timezone=recipient.timezone,
@@ -157,6 +149,7 @@ def recipient_of(document: Document) -> Recipient:
     return Recipient(
         result_id=document["_id"],
         identifier=document["identifier"],
+        details=document.get("details", {}),
         name=document.get("name", ""),
         locale=document.get("locale"),
         timezone=document.get("timezone"),
@@ -173,15 +166,15 @@ def communication_document(communication: Communication) -> Document:
         channel=communication.channel,
         sender=communication.sender,
         to=communication.to,
-        subject=communication.subject,
-        html=communication.html,
-        text=communication.text,
+        to_details=communication.to_details,
+        content=communication.content,
         cc=communication.cc,
         bcc=communication.bcc,
         reply_to=communication.reply_to,
         headers=communication.headers,
         template=communication.template,
         template_version=communication.template_version,
+        locale=communication.locale,
         created_at=communication.resolved_at,
     )
 
@@ -196,17 +189,22 @@ def communication_of(document: Document) -> Communication:
         channel=document["channel"],
         sender=(sender[0], sender[1]),
         to=(to[0], to[1]),
-        subject=document["subject"],
-        html=document.get("html"),
-        text=document.get("text"),
+        to_details=document.get("to_details", {}),
+        content=document.get("content") or _content_before_channels(document),
         cc=_pairs(document, "cc"),
         bcc=_pairs(document, "bcc"),
         reply_to=_pair(document.get("reply_to")),
         headers=_pairs(document, "headers"),
         template=document.get("template"),
         template_version=document.get("template_version"),
+        locale=document.get("locale"),
         resolved_at=document["created_at"],
     )
+
+
+def _content_before_channels(document: Document) -> Document:
+    """The parts of an email that was resolved when there was no other channel."""
+    return {name: document[name] for name in ("subject", "html", "text") if name in document}
 
 
 def item_of(document: Document) -> WorkItem:
@@ -230,4 +228,6 @@ def item_of(document: Document) -> WorkItem:
         send_at=document.get("send_at"),
         expires_at=document.get("expires_at"),
         reason=document.get("reason"),
+        provider=document.get("provider"),
+        failed_by=document.get("failed_by"),
     )

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from pymongo import UpdateMany
 
-from cdp.domain.delivery_result import Level, Priority, WorkItem
+from cdp.domain.delivery_result import WorkItem
 from cdp.domain.ids import BatchId, ClientId, Partition, RequestId, ResultId
+from cdp.domain.lane import Level, Priority
 from cdp.storage.codec import item_of, present
 from cdp.storage.database import Database, Document, insert_new, repository
 
@@ -20,7 +21,7 @@ ITEM_FIELDS: Final = dict.fromkeys(
     (
         "request_id", "client_id", "channel", "campaign", "segment", "partition", "lane",
         "priority", "status", "seq", "attempt", "lost", "has_content", "due_at", "send_at",
-        "expires_at", "updated_at", "reason",
+        "expires_at", "updated_at", "reason", "provider", "failed_by",
     ),
     1,
 )  # fmt: skip
@@ -269,6 +270,9 @@ def _document(result: NewResult) -> Document:
     )
 
 
+_UNSET_WHEN_ABSENT: Final = ("send_at", "expires_at", "reason", "failed_by")
+
+
 def _change(projection: Projection) -> Document:
     item = projection.item
     fields = present(
@@ -283,8 +287,10 @@ def _change(projection: Projection) -> Document:
         expires_at=item.expires_at,
         updated_at=projection.at,
         reason=item.reason,
+        provider=item.provider,
+        failed_by=item.failed_by,
     )
-    gone = {name: "" for name in ("send_at", "expires_at", "reason") if name not in fields}
+    gone = {name: "" for name in _UNSET_WHEN_ABSENT if name not in fields}
     if item.is_final:
         gone["due_at"] = ""
         if item.status == "delivered":

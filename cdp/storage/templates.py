@@ -6,7 +6,7 @@ from datetime import datetime
 from pymongo import ReturnDocument
 
 from cdp.domain.ids import ClientId
-from cdp.domain.template import TemplateVersion
+from cdp.domain.template import TemplateHead, TemplateVersion
 from cdp.storage.database import Database, Document, insert_new, repository
 
 
@@ -18,25 +18,38 @@ class Templates:
         self._templates = database["templates"]
         self._versions = database["template_versions"]
 
-    async def next_number(self, client_id: ClientId, name: str, channel: str) -> int:
+    async def next_number(self, client_id: ClientId, name: str) -> int:
         """Reserve the number of the next version. A number that was never used leaves a gap."""
         document = await self._templates.find_one_and_update(
             {"client_id": client_id, "name": name},
-            {"$inc": {"reserved": 1}, "$setOnInsert": {"channel": channel}},
+            {"$inc": {"reserved": 1}},
             upsert=True,
             return_document=ReturnDocument.AFTER,
         )
         assert document is not None
         return int(document["reserved"])
 
-    async def insert_version(self, version: TemplateVersion) -> None:
-        """Store a version, then make it the current one if it is the newest."""
+    async def insert_version(self, version: TemplateVersion, *, is_draft: bool = False) -> None:
+        """Store a version, then make it the current one if it is the newest and no draft."""
         await insert_new(self._versions, [_document(version)])
+        newest = {"latest": version.version}
+        if not is_draft:
+            newest["version"] = version.version
         await self._templates.update_one(
             {"client_id": version.client_id, "name": version.name},
             {
-                "$max": {"version": version.version},
-                "$set": {"updated_at": version.created_at, "channel": version.channel},
+                "$max": newest,
+                "$set": {"updated_at": version.created_at},
+                "$unset": {"deleted_at": ""},
+            },
+        )
+
+    async def publish(self, version: TemplateVersion, at: datetime) -> None:
+        """Make a stored version the current one, whatever was it before."""
+        await self._templates.update_one(
+            {"client_id": version.client_id, "name": version.name},
+            {
+                "$set": {"version": version.version, "updated_at": at},
                 "$unset": {"deleted_at": ""},
             },
         )
@@ -71,17 +84,25 @@ class Templates:
 
     async def page(
         self, client_id: ClientId, *, after: str | None, limit: int
-    ) -> list[tuple[str, int, datetime]]:
-        """Names, newest version and its time, by name."""
+    ) -> list[TemplateHead]:
+        """Templates that are in use or have drafts, by name."""
         query: Document = {
             "client_id": client_id,
             "deleted_at": {"$exists": False},
-            "version": {"$exists": True},
+            "latest": {"$exists": True},
         }
         if after is not None:
             query["name"] = {"$gt": after}
         cursor = self._templates.find(query).sort("name", 1).limit(limit)
-        return [(d["name"], d["version"], d["updated_at"]) async for d in cursor]
+        return [
+            TemplateHead(
+                name=d["name"],
+                version=d.get("version"),
+                latest=d["latest"],
+                updated_at=d["updated_at"],
+            )
+            async for d in cursor
+        ]
 
     async def delete(self, client_id: ClientId, name: str, at: datetime) -> bool:
         """Take the name out of use; its versions stay for what was sent with them."""
@@ -98,8 +119,7 @@ def _document(version: TemplateVersion) -> Document:
         "client_id": version.client_id,
         "name": version.name,
         "version": version.version,
-        "channel": version.channel,
-        "parts": dict(version.parts),
+        "contents": version.contents,
         "created_at": version.created_at,
     }
 
@@ -110,7 +130,6 @@ def _version(document: Document) -> TemplateVersion:
         client_id=document["client_id"],
         name=document["name"],
         version=document["version"],
-        channel=document["channel"],
-        parts=document["parts"],
+        contents=document["contents"],
         created_at=document["created_at"],
     )

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.shard_state import ShardLimits, ShardState
-from cdp.ports.provider import EmailMessage, Provider
 from cdp.services.communication_service import CommunicationService
 from cdp.services.delivery_service import DeliveryService
+from cdp.services.provider_roster import OneProvider, Providers
 from cdp.services.queueing_service import QueueingService
 from cdp.telemetry import Telemetry
 from cdp.testing.memory_store import MemoryDatabase, MemoryServer
@@ -101,9 +101,9 @@ class SimulatedWiring(Wiring):
         """The true one, or the broken one."""
         return self._platform.parts.communications(super().communications)
 
-    def email_provider(self) -> Provider[EmailMessage]:
+    def providers(self, channel: str) -> Providers:
         """The scripted one."""
-        return SimulatedProvider(self._platform.provider, self._process)
+        return OneProvider(SimulatedProvider(self._platform.provider, self._process))
 
 
 @dataclass(slots=True, kw_only=True)

@@ -7,9 +7,9 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from cdp.domain.delivery_result import LANE_HIGH, LANES, WorkItem
+from cdp.domain.delivery_result import WorkItem
 from cdp.domain.ids import Partition
-from cdp.domain.shard_state import LEVELS
+from cdp.domain.lane import is_urgent, lanes_of, levels_of
 from cdp.errors import OutcomeUnknown
 from cdp.ports.handoff import Report, Resolution, Verdict
 from cdp.services.queueing_service import Decided, QueueingService
@@ -22,6 +22,10 @@ from cdp.testing.simulated_platform import (
     Shell,
 )
 from cdp.testing.simulated_world import Process
+
+LANES: Final = lanes_of("email")
+"""The simulation sends email."""
+LEVELS: Final = levels_of("email")
 
 POLL_S: Final = 1.0
 IDLE_POLL_S: Final = 2.0
@@ -40,12 +44,12 @@ class Handoff:
         self._process = process
         self._under_way: dict[str, int] = dict.fromkeys(WORKERS, 0)
 
-    async def deliver(self, channel: str, lane: str, items: Sequence[WorkItem]) -> list[Report]:
+    async def deliver(self, lane: str, items: Sequence[WorkItem]) -> list[Report]:
         """See `Handoff.deliver`."""
         world = self._process.world
         if not world.faults.stopped and world.chance(0.01):
             return [Report(item=item, verdict=Verdict.DECLINED) for item in items]
-        roster = WORKERS[:1] if lane == LANES[0] else WORKERS
+        roster = WORKERS[:1] if is_urgent(lane) else WORKERS
         worker = min(roster, key=lambda name: self._under_way[name])
         self._under_way[worker] += len(items)
         try:
@@ -166,7 +170,7 @@ class Shard(Shell):
         epochs = self._holder.epochs()
         if not epochs:
             return 0.5
-        if lane != LANE_HIGH and self.state.waiting(lane) < BATCH_MAX:
+        if not is_urgent(lane) and self.state.waiting(lane) < BATCH_MAX:
             await asyncio.sleep(LINGER_S)
             await self.process.gate()
         items = self.state.take(lane, BATCH_MAX)

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from cdp.domain.communication_request import CommunicationRequest, Content, Recipient
-from cdp.domain.delivery_result import Priority, WorkItem
+from cdp.domain.communication_request import CommunicationRequest, Recipient
+from cdp.domain.delivery_result import WorkItem
 from cdp.domain.event import Status
 from cdp.domain.ids import ClientId, RequestId, result_ids, uuid7
+from cdp.domain.lane import Priority
 from cdp.errors import IdempotencyKeyInUse, IdempotencyKeyReused, OutcomeUnknown
 from cdp.ports.handoff import WorkerLost
 from cdp.services.communication_intake import Accepted, AcceptOutcome
@@ -225,7 +226,7 @@ class Simulation:
                 Recipient(result_id=result_id, identifier=f"r{index}@example.org")
                 for index, result_id in enumerate(ids)
             ),
-            content=Content(subject=subject, text="text"),
+            content={"subject": subject, "text": "text"},
             priority=random.choices(list(Priority), weights=(3, 5, 2))[0],
             send_at=self._soon(20.0) if random.random() < 0.25 else None,
             expires_at=self._soon(25.0) if expires else None,

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from cdp.domain.delivery_result import Priority, lane_of
 from cdp.domain.event import (
     FINAL,
     FINAL_STATUSES,
@@ -22,6 +21,7 @@ from cdp.domain.event import (
     step_fold,
 )
 from cdp.domain.ids import number_of, result_of, text_of
+from cdp.domain.lane import Priority, lane_of
 from cdp.ports.provider import EmailMessage
 from cdp.testing.memory_query import Document
 from cdp.testing.memory_store import MemoryServer
@@ -196,7 +196,7 @@ class Books:
             "lost": state.lost,
             "has_content": state.has_content,
             "priority": int(priority),
-            "lane": lane_of(priority),
+            "lane": lane_of("email", priority),
             "send_at": state.send_at,
             "expires_at": state.expires_at,
             "due_at": state.due_at,

@@ -39,7 +39,7 @@ async def test_a_template_is_rendered_for_each_recipient_and_pinned_to_its_versi
     platform: Platform,
 ):
     client = await platform.client()
-    parts = {"channel": "email", "subject": "Hi {{ name }}", "html": HTML}
+    parts = {"email": {"subject": "Hi {{ name }}", "html": HTML}}
     assert (await client.call("PUT", "/templates/hello", parts)).status in (200, 201)
     to = [
         {"email": "one@example.org", "data": {"name": "Ada"}},
@@ -58,7 +58,7 @@ async def test_a_template_is_rendered_for_each_recipient_and_pinned_to_its_versi
 
 async def test_t5_a_missing_variable_is_an_error_of_that_communication_alone(platform: Platform):
     client = await platform.client()
-    parts = {"channel": "email", "subject": "Hi {{ name }}", "html": HTML}
+    parts = {"email": {"subject": "Hi {{ name }}", "html": HTML}}
     await client.call("PUT", "/templates/hello", parts)
     to = [{"email": "with@example.org", "data": {"name": "Ada"}}, {"email": "bare@example.org"}]
 

@@ -31,9 +31,10 @@ from hypothesis.stateful import (
 
 from cdp.domain.breaker import Breaker
 from cdp.domain.communication_request import CommunicationRequest
-from cdp.domain.delivery_result import Priority, WorkItem
+from cdp.domain.delivery_result import WorkItem
 from cdp.domain.event import EventName, Status
 from cdp.domain.ids import ClientId, ResultId, text_of
+from cdp.domain.lane import Priority
 from cdp.services.delivery_service import DeliveryService
 from cdp.services.delivery_tracking_service import Engagement
 from cdp.storage.database import Database

@@ -68,6 +68,8 @@ def test_the_platform_has_the_same_versions_in_every_lock(lock):
 PROVIDED_BY = {
     "bson": "pymongo",
     "grpc": "grpcio",
+    "http_ece": "http-ece",
+    "jwt": "pyjwt",
     "markupsafe": "jinja2",
     "pydantic_core": "pydantic",
     "yaml": "pyyaml",

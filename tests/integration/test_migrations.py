@@ -10,6 +10,7 @@ from cdp.domain.ids import ClientId
 from cdp.storage.database import Database
 from cdp.storage.delivery_configs import DeliveryConfigs
 from cdp.storage.migrations import migrate
+from cdp.storage.templates import Templates
 from tests.integration.conftest import Embedded, running
 
 CLIENT = ClientId(b"c" * 16)
@@ -43,7 +44,7 @@ async def test_delivery_configs_of_the_first_version_become_levels(old: Embedded
     # As the user that migrates, with the rights of that one.
     database = Database(old.mongo_uri("migrate"), component="migrate")
 
-    assert await migrate(database) == [2]
+    assert await migrate(database) == [2, 3]
     assert await migrate(database) == []
 
     platform, by_client = await DeliveryConfigs(admin).of_clients([CLIENT])
@@ -58,3 +59,29 @@ async def test_delivery_configs_of_the_first_version_become_levels(old: Embedded
     assert {"scope", "level"} & set(await collection.index_information()) == {"level"}
     for each in (admin, database):
         await each.close()
+
+
+async def test_what_was_for_email_alone_stands_under_its_channel(old: Embedded):
+    admin = Database(old.mongo_uri("admin"), component="test-admin")
+    await admin["migrations"].insert_many([{"_id": 1}, {"_id": 2}])
+    parts = {"subject": "Hi", "text": "Hi"}
+    head = {"client_id": CLIENT, "name": "old"}
+    await admin["templates"].insert_one(
+        {**head, "version": 2, "channel": "email", "updated_at": NOW}
+    )
+    version = {**head, "channel": "email", "parts": parts, "created_at": NOW}
+    await admin["template_versions"].insert_one({"_id": b"v" * 16, "version": 2, **version})
+    await admin["delivery_results"].insert_many(
+        [{"_id": b"1" * 16, "lane": "high"}, {"_id": b"2" * 16, "lane": "default"}]
+    )
+    database = Database(old.mongo_uri("migrate"), component="migrate")
+
+    assert await migrate(database) == [3]
+
+    templates = Templates(admin)
+    assert (await templates.current(CLIENT, ["old"]))["old"].contents == {"email": {"*": parts}}
+    assert [head.latest for head in await templates.page(CLIENT, after=None, limit=9)] == [2]
+    lanes = [d["lane"] async for d in admin["delivery_results"].find().sort("_id", 1)]
+    assert lanes == ["email.high", "email.default"]
+    await database.close()
+    await admin.close()

@@ -179,7 +179,7 @@ async def a_result_has_content_that_its_log_knows_nothing_of(world: World) -> Re
 
 @breaks("V4")
 async def a_priority_is_wrong(world: World) -> ResultId:
-    return await set_result(world, "changed", priority=2, lane="default")
+    return await set_result(world, "changed", priority=2, lane="email.default")
 
 
 @breaks("V4")

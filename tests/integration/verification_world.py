@@ -10,8 +10,8 @@ from typing import Any
 
 from cdp.domain.client import Client
 from cdp.domain.communication import Communication
-from cdp.domain.communication_request import CommunicationRequest, Content, Recipient
-from cdp.domain.delivery_result import Priority, WorkItem
+from cdp.domain.communication_request import CommunicationRequest, Recipient
+from cdp.domain.delivery_result import WorkItem
 from cdp.domain.event import WORKER_LOST, Event, EventName
 from cdp.domain.ids import (
     BatchId,
@@ -25,6 +25,7 @@ from cdp.domain.ids import (
     unnumbered_event_id,
     uuid7,
 )
+from cdp.domain.lane import Priority
 from cdp.ports.clock import SystemClock
 from cdp.services.communication_intake import Accepted, CommunicationIntake
 from cdp.services.communication_service import CommunicationService, Move
@@ -85,7 +86,7 @@ def request_of(client_id: ClientId, *, recipients: int = 1, **fields: Any) -> Co
         recipients=tuple(
             Recipient(result_id=r, identifier=f"u{r.hex()[-8:]}@example.org") for r in ids
         ),
-        content=Content(subject="Hello", text="Hello"),
+        content={"subject": "Hello", "text": "Hello"},
         requested_at=CLOCK.now(),
         **fields,
     )
@@ -147,9 +148,7 @@ class World:
             channel="email",
             sender=("from@example.org", "From"),
             to=(address, ""),
-            subject="Hello",
-            html=None,
-            text="Hello",
+            content={"subject": "Hello", "text": "Hello"},
             resolved_at=CLOCK.now(),
         )
 

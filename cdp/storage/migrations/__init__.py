@@ -4,11 +4,12 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from cdp.storage.database import Database
-from cdp.storage.migrations import m0001_first, m0002_configuration
+from cdp.storage.migrations import m0001_first, m0002_configuration, m0003_channels
 
 MIGRATIONS: Final[list[tuple[int, Callable[[Database], Awaitable[None]]]]] = [
     (1, m0001_first.apply),
     (2, m0002_configuration.apply),
+    (3, m0003_channels.apply),
 ]
 
 

@@ -22,7 +22,8 @@ def without(name: str) -> dict[str, Any]:
 
 
 FIELDS = [
-    ({}, {"/channel": "missing", "/to": "missing"}),
+    ({}, {"/channel": "missing"}),
+    ({"channel": "email"}, {"/to": "missing"}),
     (email(channel="fax"), {"/channel": "literal_error"}),
     (email(status="delivered"), {"/status": "extra_forbidden"}),
     (email(attachments=[]), {"/attachments": "extra_forbidden"}),
@@ -46,7 +47,7 @@ FIELDS = [
     (email(template="welcome"), {"/content": "excluded"}),
     (without("content") | {"template": "never-made"}, {"/template": "unknown"}),
     (without("content") | {"template": "../x"}, {"/template": "string_pattern_mismatch"}),
-    (email(content={"subject": "s"}), {"/content/text": "missing"}),
+    (email(content={"subject": "s"}), {"/content/text": "content_empty"}),
     (email(content={"text": "t"}), {"/content/subject": "missing"}),
     (email(content={"subject": "a\r\nBcc: x@y.example", "text": "t"}),
      {"/content/subject": "header_unsafe"}),

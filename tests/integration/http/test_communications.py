@@ -190,7 +190,9 @@ async def test_a9_a_cursor_is_good_only_for_its_client_and_list(tenant: Tenant, 
         ("limit=0", "limit"),
         ("limit=501", "limit"),
         ("limit=%D9%A1", "limit"),
-        ("recipient=nobody", "recipient"),
+        ("recipient=no@body", "recipient"),
+        ("channel=email&recipient=nobody", "recipient"),
+        ("channel=sms&recipient=nobody", "recipient"),
         ("batch_id=1", "batch_id"),
         ("created_from=yesterday", "created_from"),
         ("created_from=0001-01-01T00:00:00%2B23:00", "created_from"),
@@ -215,7 +217,7 @@ async def test_a4_every_route_answers_404_to_another_clients_id(tenant: Tenant, 
     accepted = (await tenant.post("/communications", email())).json
     batch = (await tenant.post("/communications/batch", [email()])).json
     config = (await tenant.post("/delivery-configs", {"attempts_max": 3})).json
-    await tenant.call("PUT", "/templates/mine", {"subject": "s", "text": "t"})
+    await tenant.call("PUT", "/templates/mine", {"email": {"subject": "s", "text": "t"}})
     await tenant.call("PUT", "/segments/mine", {})
     assignment = {"channel": "email", "template": "mine"}
     await tenant.call("PUT", "/segments/mine/assignments", assignment)
@@ -223,6 +225,7 @@ async def test_a4_every_route_answers_404_to_another_clients_id(tenant: Tenant, 
     bodies = {
         "PATCH /communications/{id}": {"priority": "low"},
         "POST /templates/{name}/render": {},
+        "POST /templates/{name}/publish": {"version": 1},
         "PUT /delivery-configs/{id}": {"attempts_max": 9},
         "PUT /segments/{name}/assignments": assignment,
     }
@@ -234,7 +237,8 @@ async def test_a4_every_route_answers_404_to_another_clients_id(tenant: Tenant, 
         foreign = ids.get(route.path.split("/")[1], accepted["id"])
         path = route.path.replace("{id}", foreign).replace("{name}", "mine")
         required = [p["name"] for p in route.operation.parameters if p.get("required")]
-        query = "?channel=email" if "channel" in required else ""
+        given = {"channel": "email", "from": 1, "to": 1}
+        query = "?" + "&".join(f"{name}={given[name]}" for name in required if name in given)
         answer = await other.call(route.method, path + query, bodies.get(route.name))
         assert (answer.status, route.name) == (404, route.name)
         tried += 1

@@ -186,7 +186,7 @@ async def test_it_is_explained_where_each_value_comes_from(tenant: Tenant, api):
 
 
 async def test_the_template_of_the_segment_and_the_sender_are_explained(tenant: Tenant):
-    await tenant.call("PUT", "/templates/one", {"subject": "Hi", "text": "Hi"})
+    await tenant.call("PUT", "/templates/one", {"email": {"subject": "Hi", "text": "Hi"}})
     await tenant.call("PUT", "/segments/vip", {})
     assignment = {"channel": "email", "template": "one"}
     await tenant.call("PUT", "/segments/vip/assignments", assignment)

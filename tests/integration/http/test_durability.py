@@ -94,7 +94,7 @@ async def test_d1_every_write_waits_for_a_majority_and_its_journal(
         tenant = await make_tenant(api, base, session)
         accepted = (await tenant.post("/communications", email(), Idempotency_Key="k")).json
         await tenant.post("/communications/batch", [email()], Idempotency_Key="b")
-        await tenant.call("PUT", "/templates/a", {"subject": "s", "text": "t"})
+        await tenant.call("PUT", "/templates/a", {"email": {"subject": "s", "text": "t"}})
         await tenant.post(f"/communications/{accepted['id']}/cancel")
     await api.close()
 

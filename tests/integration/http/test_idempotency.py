@@ -61,7 +61,7 @@ async def test_a_repeat_gets_the_same_answer_byte_for_byte(tenant: Tenant):
 
 
 async def test_a_repeat_is_answered_the_same_though_it_would_be_refused_now(tenant: Tenant):
-    await tenant.call("PUT", "/templates/gone", {"subject": "s", "text": "t"})
+    await tenant.call("PUT", "/templates/gone", {"email": {"subject": "s", "text": "t"}})
     body = {"channel": "email", "to": [{"email": "a@b.example"}], "template": "gone"}
     first = await tenant.post("/communications", body, Idempotency_Key="k")
     await tenant.call("DELETE", "/templates/gone")

@@ -92,7 +92,7 @@ def examples() -> Iterator[tuple[str, str, str, Any]]:
 
 @pytest.mark.parametrize(("method", "path", "kind", "body"), list(examples()))
 async def test_every_example_is_accepted_as_it_stands(tenant: Tenant, method, path, kind, body):
-    parts = {"subject": "Hi", "text": "{{ name }} of {{ shop }}"}
+    parts = {"email": {"subject": "Hi", "text": "{{ name }} of {{ shop }}"}}
     await tenant.call("PUT", "/templates/welcome", parts)
     sent = (await tenant.post("/communications", {
         "channel": "email", "to": [{"email": "a@b.example"}], "template": "welcome",

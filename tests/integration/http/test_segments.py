@@ -9,7 +9,7 @@ from cdp.domain.segment import ASSIGNMENTS_MAX, Assignment, AssignmentKey
 from cdp.storage.segments import SegmentAssignments
 from tests.integration.http.conftest import Got, Tenant, make_tenant
 
-PARTS = {"subject": "Hi", "text": "Hi"}
+PARTS = {"email": {"subject": "Hi", "text": "Hi"}}
 VIP = "/segments/vip"
 ASSIGN = "/segments/vip/assignments"
 

@@ -11,10 +11,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from cdp.domain.breaker import Breaker
 from cdp.ports.provider import EmailMessage, Provider, Report
 from cdp.providers.email.smtp import SmtpAccount, SmtpProvider
 from cdp.services.delivery_service import DeliveryLimits, DeliveryService
+from cdp.services.message_composition import Composer
+from cdp.services.provider_roster import OneProvider
 from cdp.settings import Settings
 from cdp.storage.communications import Communications
 from cdp.wiring import Wiring
@@ -48,10 +49,9 @@ def service_of(settings: dict[str, Any], port: int, poison: str, lease_s: float)
     return DeliveryService(
         communications=wiring.communications,
         contents=Communications(wiring.database),
-        provider=Deadly(SmtpProvider(account), poison),
-        breaker=Breaker(),
+        providers=OneProvider(Deadly(SmtpProvider(account), poison)),
         limits=DeliveryLimits(lease_s=lease_s, answer_s=10.0),
-        message_id_domain="mail.example.org",
+        compose=Composer(message_id_domain="mail.example.org"),
         clock=wiring.clock,
         worker=f"doomed-{os.getpid()}",
     )

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from cdp.domain.delivery_result import LANES, WorkItem
+from cdp.domain.delivery_result import WorkItem
 from cdp.domain.ids import Partition
-from cdp.domain.shard_state import LEVELS, ShardState
+from cdp.domain.lane import lanes_of, levels_of
+from cdp.domain.shard_state import ShardState
 from cdp.errors import OutcomeUnknown
 from cdp.services.delivery_service import DeliveryService
 from cdp.services.queueing_service import Decided
@@ -57,7 +58,7 @@ class LittleShard:
             pass
         except Exception as error:
             self.bugs.append(error)
-        for lane in LANES:
+        for lane in lanes_of("email"):
             while items := self.state.take(lane, self._batch):
                 queued = await self._prepare(items)
                 if queued:
@@ -72,7 +73,7 @@ class LittleShard:
         partitions = sorted(self.state.partitions)
         results = self.wiring.results
         active = await results.active_clients_across_clients(
-            LEVELS, partitions=partitions, until=self.wiring.clock.now()
+            levels_of("email"), partitions=partitions, until=self.wiring.clock.now()
         )
         for level, clients in active:
             self.state.is_active(level, clients)

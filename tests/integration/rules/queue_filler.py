@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from cdp.domain.delivery_result import Priority, WorkItem, lane_of
+from cdp.domain.delivery_result import WorkItem
 from cdp.domain.event import Event, EventName, Status
 from cdp.domain.ids import ClientId, RequestId, ResultId, event_id, partition_of
+from cdp.domain.lane import Priority, lane_of
 from cdp.storage.delivery_results import NewResult
 from cdp.wiring import Wiring
 from tests.integration.verification_world import PARTITIONS, new_id
@@ -26,7 +27,7 @@ def new_item(
         client_id=client_id,
         channel="email",
         partition=partition_of(result_id, PARTITIONS),
-        lane=lane_of(priority),
+        lane=lane_of("email", priority),
         priority=priority,
         due_at=due_at,
         **(given | fields),

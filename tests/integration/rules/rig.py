@@ -32,7 +32,9 @@ from cdp.ports.provider import Report as TellOutcome
 from cdp.providers.email.smtp import SmtpAccount, SmtpProvider
 from cdp.services.communication_intake import Accepted
 from cdp.services.delivery_service import DeliveryLimits, DeliveryService
+from cdp.services.message_composition import Composer
 from cdp.services.message_service import MessageService
+from cdp.services.provider_roster import OneProvider
 from cdp.services.verification_service import Verification
 from cdp.settings import Settings
 from cdp.storage.communications import Communications
@@ -90,10 +92,9 @@ class Rig:
         service = DeliveryService(
             communications=wiring.communications,
             contents=Communications(wiring.database),
-            provider=provider,
-            breaker=breaker or Breaker(),
+            providers=OneProvider(provider, breaker=breaker),
             limits=DeliveryLimits(**({"lease_s": 5.0, "answer_s": 2.0} | limits)),
-            message_id_domain="mail.example.org",
+            compose=Composer(message_id_domain="mail.example.org"),
             clock=wiring.clock,
             worker=wiring.component,
         )
@@ -117,9 +118,8 @@ class Rig:
             id=new_id(),
             client_id=client_id,
             name=name,
-            version=await templates.next_number(client_id, name, "email"),
-            channel="email",
-            parts=parts,
+            version=await templates.next_number(client_id, name),
+            contents={"email": {"*": parts}},
             created_at=wiring.clock.now(),
         )
         await templates.insert_version(version)
@@ -315,7 +315,7 @@ class Direct:
         self._turn = 0
         self.bugs: list[Exception] = []
 
-    async def deliver(self, channel: str, lane: str, items: Sequence[WorkItem]) -> list[Report]:
+    async def deliver(self, lane: str, items: Sequence[WorkItem]) -> list[Report]:
         """See `Handoff.deliver`."""
         self._turn += 1
         worker = self._workers[self._turn % len(self._workers)]

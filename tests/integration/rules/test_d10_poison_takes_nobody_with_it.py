@@ -36,7 +36,7 @@ class Vanishes:
     def __init__(self, wiring):
         self._wiring = wiring
 
-    async def deliver(self, channel, lane, items):
+    async def deliver(self, lane, items):
         lapsed = self._wiring.clock.now() - timedelta(milliseconds=1)
         moves = [
             Move(
@@ -76,7 +76,7 @@ async def suspect_among(rig, wiring, shard, count):
     epochs = await shard.own_all()
     [first], _ = await shard.queueing.prepare(items[:1], epochs=epochs)
     with contextlib.suppress(WorkerLost):
-        await Vanishes(wiring).deliver("email", "default", [first])
+        await Vanishes(wiring).deliver("email.default", [first])
 
     async def retried():
         stored = [await as_stored(wiring, items[0])]
@@ -157,7 +157,7 @@ class OtherProcess:
         self._one_at_a_time = asyncio.Lock()
         self.codes = []
 
-    async def deliver(self, channel, lane, items):
+    async def deliver(self, lane, items):
         async with self._one_at_a_time:
             if self._process is None:
                 self._process = await self._start()

@@ -37,7 +37,7 @@ async def test_d11_while_the_provider_is_down_few_attempts_are_spent(rig, smtp):
 
     back.cancel()
     assert await statuses(wiring, items) == {Status.DELIVERED: MESSAGES}
-    assert worker.breaker_state == "closed"
+    assert worker.breakers()["provider"] == "closed"
     logs = [await events_of(wiring, item) for item in items]
     attempts = sum(event.name is E.DELIVERY_ATTEMPTED for log in logs for event in log)
     assert MESSAGES < attempts <= 1.2 * MESSAGES
@@ -57,7 +57,7 @@ async def test_d11_behind_an_open_breaker_nothing_is_claimed(rig, smtp):
     queued, _ = await shard.queueing.prepare(items, epochs=await shard.own_all())
     smtp.refuse_connections()
     await worker.deliver(queued[:5])
-    assert worker.breaker_state == "open"
+    assert worker.breakers()["provider"] == "open"
 
     reports = await worker.deliver(queued[5:])
 
@@ -74,6 +74,6 @@ async def test_d11_behind_an_open_breaker_nothing_is_claimed(rig, smtp):
         return not waiting
 
     await eventually(all_sent, within_s=10)
-    assert worker.breaker_state == "closed"
+    assert worker.breakers()["provider"] == "closed"
     await shard.settle(items)
     assert (await rig.verify(settled=True)).violations == ()

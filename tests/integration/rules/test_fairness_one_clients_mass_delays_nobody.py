@@ -3,11 +3,13 @@
 from datetime import timedelta
 from typing import Any
 
-from cdp.domain.delivery_result import LANE_DEFAULT, LANE_HIGH, Priority
 from cdp.domain.ids import Partition
-from cdp.domain.shard_state import LEVELS, MARGIN, ShardLimits, ShardState
+from cdp.domain.lane import LEVELS, Priority, lanes_of
+from cdp.domain.shard_state import MARGIN, ShardLimits, ShardState
 from tests.integration.rules.queue_filler import fill, new_item, store
 from tests.integration.verification_world import PARTITIONS
+
+EMAIL_HIGH, EMAIL = lanes_of("email")
 
 ALL = [Partition(p) for p in range(PARTITIONS)]
 LIMITS = ShardLimits(level_max=1_000, client_max=400, pull_max=200)
@@ -58,7 +60,7 @@ async def test_fairness_a_single_item_is_served_among_the_first_beside_5000(rig)
     state = owner_of_all()
 
     await pull_all(wiring, state)
-    first = state.take(LANE_DEFAULT, 50)
+    first = state.take(EMAIL, 50)
 
     assert single.result_id in {item.result_id for item in first}
     assert {item.client_id for item in first} == {big, small}
@@ -75,7 +77,7 @@ async def test_fairness_urgent_items_do_not_queue_behind_bulk(rig):
 
     await pull_all(wiring, state)
 
-    assert {i.result_id for i in state.take(LANE_HIGH, 10)} == {i.result_id for i in urgent}
+    assert {i.result_id for i in state.take(EMAIL_HIGH, 10)} == {i.result_id for i in urgent}
 
 
 async def test_fairness_everything_is_pulled_once_in_the_end(rig):
@@ -92,7 +94,7 @@ async def test_fairness_everything_is_pulled_once_in_the_end(rig):
     served: list[Any] = []
     while len(served) < len(items):
         await pull_all(wiring, state)
-        batch = state.take(LANE_DEFAULT, 250)
+        batch = state.take(EMAIL, 250)
         assert batch, "nothing more comes, and not all has come"
         served += batch
         await finish(rig, state, batch)
@@ -112,7 +114,7 @@ async def test_fairness_the_oldest_waits_for_no_partition(rig):
     waiting = {item.result_id for item in old}
     for turn in range(12):
         await pull_all(wiring, state)
-        batch = state.take(LANE_DEFAULT, 200)
+        batch = state.take(EMAIL, 200)
         waiting -= {item.result_id for item in batch}
         await finish(rig, state, batch)
         since = now - timedelta(minutes=5) + timedelta(seconds=turn)
@@ -126,19 +128,19 @@ async def test_fairness_what_slips_below_the_emptied_time_is_found_by_the_rescan
     wiring = rig.process("shard")
     client = (await rig.client(wiring)).id
     state = owner_of_all()
-    level = (LANE_DEFAULT, Priority.NORMAL)
+    level = (EMAIL, Priority.NORMAL)
     [first] = await fill(wiring, client, 1, since=wiring.clock.now() - timedelta(seconds=1))
     await pull_all(wiring, state)
-    await finish(rig, state, state.take(LANE_DEFAULT, 10))
+    await finish(rig, state, state.take(EMAIL, 10))
     # It was written late: its due time is older than what has been emptied.
     late = new_item(client, first.due_at - 3 * MARGIN)
     await store(wiring, [late])
 
     await pull_all(wiring, state)
-    before = state.take(LANE_DEFAULT, 10)
+    before = state.take(EMAIL, 10)
     state.rescan()
     await pull_all(wiring, state)
-    after = state.take(LANE_DEFAULT, 10)
+    after = state.take(EMAIL, 10)
 
     assert before == []
     assert [item.result_id for item in after] == [late.result_id]
@@ -151,10 +153,10 @@ async def test_fairness_what_is_written_within_the_margin_needs_no_rescan(rig):
     state = owner_of_all()
     await fill(wiring, client, 1, since=wiring.clock.now() - timedelta(seconds=1))
     await pull_all(wiring, state)
-    await finish(rig, state, state.take(LANE_DEFAULT, 10))
+    await finish(rig, state, state.take(EMAIL, 10))
     late = new_item(client, wiring.clock.now() - MARGIN / 2)
     await store(wiring, [late])
 
     await pull_all(wiring, state)
 
-    assert [item.result_id for item in state.take(LANE_DEFAULT, 10)] == [late.result_id]
+    assert [item.result_id for item in state.take(EMAIL, 10)] == [late.result_id]

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from cdp.domain.delivery_result import LANE_DEFAULT, Priority
 from cdp.domain.event import Status
 from cdp.domain.ids import BatchId, Partition
+from cdp.domain.lane import Priority, lanes_of
 from tests.integration.rules.queue_filler import fill, new_item, store
 from tests.integration.verification_world import PARTITIONS, new_id
+
+_, EMAIL = lanes_of("email")
 
 MINE = [Partition(p) for p in range(0, PARTITIONS, 2)]
 BATCH = BatchId(new_id())
@@ -62,7 +64,7 @@ async def test_fairness_a_pull_reads_what_it_returns(rig, filled):
     async with profiled(rig) as seen:
         whole = await wiring.results.due_across_clients(
             partitions=MINE,
-            lane=LANE_DEFAULT,
+            lane=EMAIL,
             priority=Priority.NORMAL,
             client_id=client_id,
             after=None,
@@ -71,7 +73,7 @@ async def test_fairness_a_pull_reads_what_it_returns(rig, filled):
         )
         some = await wiring.results.due_across_clients(
             partitions=MINE,
-            lane=LANE_DEFAULT,
+            lane=EMAIL,
             priority=Priority.NORMAL,
             client_id=client_id,
             after=now - timedelta(seconds=59.8),
@@ -93,7 +95,7 @@ async def test_fairness_an_empty_pull_looks_into_each_partition_once(rig, filled
     async with profiled(rig) as seen:
         found = await wiring.results.due_across_clients(
             partitions=MINE,
-            lane=LANE_DEFAULT,
+            lane=EMAIL,
             priority=Priority.NORMAL,
             client_id=client_id,
             after=now + timedelta(days=1),
@@ -111,7 +113,7 @@ async def test_fairness_who_has_work_is_found_by_skipping(rig, filled):
     wiring, clients, now = filled
     async with profiled(rig) as seen:
         [(_, active)] = await wiring.results.active_clients_across_clients(
-            [(LANE_DEFAULT, Priority.NORMAL)], partitions=MINE, until=now
+            [(EMAIL, Priority.NORMAL)], partitions=MINE, until=now
         )
 
     [entry] = [e for e in seen if "distinct" in e["command"]]

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from cdp.cli import demo_plan as plan
 from cdp.cli.api import JSON, NDJSON
-from cdp.http.models import CommunicationIn, TemplateIn
+from cdp.http.communication_models import CommunicationIn
+from cdp.http.template_models import TemplateIn
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 NOW = datetime(2030, 3, 20, 8, 0, tzinfo=UTC)

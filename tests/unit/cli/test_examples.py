@@ -60,7 +60,9 @@ async def test_every_language_renders_with_people_of_it_and_has_five_links(rende
     rendered = await renderer.render(
         [
             RenderItem(
-                source=TemplateSource(key=item["template"], parts=templates[item["template"]]),
+                source=TemplateSource(
+                    key=item["template"], parts=templates[item["template"]]["email"]
+                ),
                 context={
                     **item["data"],
                     **item["to"][0]["data"],
@@ -81,13 +83,13 @@ async def test_every_language_renders_with_people_of_it_and_has_five_links(rende
 
 
 async def test_the_password_reset_renders_with_and_without_a_device(renderer):
-    [(_, parts)] = plan.templates_in(EXAMPLES / "templates", [plan.RESET])
+    [(_, contents)] = plan.templates_in(EXAMPLES / "templates", [plan.RESET])
     resets = [plan.password_reset(number, campaign="c") for number in range(6)]
 
     rendered = await renderer.render(
         [
             RenderItem(
-                source=TemplateSource(key="reset", parts=parts),
+                source=TemplateSource(key="reset", parts=contents["email"]),
                 context={**reset["data"], "recipient": {"name": reset["to"][0]["name"]}},
             )
             for reset in resets

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from cdp.cli.api import Api, ApiRefusal, ApiUnreachable, retry_after_s, sentence_of
 from cdp.cli.send import WrongOptions, request_of
-from cdp.http.models import CommunicationIn
+from cdp.http.communication_models import CommunicationIn
 
 NOTHING = {"subject": None, "text": None, "html": None}
 

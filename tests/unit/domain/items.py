@@ -3,9 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from cdp.domain.delivery_result import Priority, WorkItem, lane_of
+from cdp.domain.delivery_result import WorkItem
 from cdp.domain.event import Status
 from cdp.domain.ids import ClientId, Partition, RequestId, ResultId
+from cdp.domain.lane import Priority, lane_of
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -30,7 +31,7 @@ def item(number: int = 1, **fields: Any) -> WorkItem:
         "client_id": client(1),
         "channel": "email",
         "partition": Partition(0),
-        "lane": lane_of(priority),
+        "lane": lane_of("email", priority),
         "priority": priority,
         "status": Status.ACCEPTED,
         "seq": 1,

@@ -4,17 +4,13 @@ from dataclasses import MISSING, fields, replace
 import pytest
 from hypothesis import given
 
-from cdp.domain.delivery_result import (
-    LANE_DEFAULT,
-    LANE_HIGH,
-    LANES,
-    Priority,
-    WorkItem,
-    lane_of,
-)
+from cdp.domain.delivery_result import WorkItem
 from cdp.domain.event import FINAL_STATUSES, Fold, Status, fold, step_fold
+from cdp.domain.lane import CHANNEL_NAMES, LANES, Priority, channel_of, is_urgent, lane_of, lanes_of
 from tests.unit.domain.items import START, item
 from tests.unit.domain.test_event import logs
+
+EMAIL_HIGH, EMAIL = lanes_of("email")
 
 
 @given(events=logs())
@@ -40,17 +36,20 @@ def test_an_item_is_final_exactly_in_the_final_statuses(status):
     assert item(1, status=status).is_final == (status in FINAL_STATUSES)
 
 
-def test_urgent_items_have_a_lane_of_their_own():
-    assert lane_of(Priority.HIGH) == LANE_HIGH
-    assert lane_of(Priority.NORMAL) == lane_of(Priority.LOW) == LANE_DEFAULT
-    assert {lane_of(priority) for priority in Priority} == set(LANES)
+def test_every_channel_has_lanes_of_its_own_and_one_is_for_what_is_urgent():
+    assert lane_of("email", Priority.HIGH) == EMAIL_HIGH
+    assert lane_of("email", Priority.NORMAL) == lane_of("email", Priority.LOW) == EMAIL
+    lanes = [lane_of(channel, priority) for channel in CHANNEL_NAMES for priority in Priority]
+    assert set(lanes) == set(LANES)
+    assert {channel_of(lane) for lane in lanes} == set(CHANNEL_NAMES)
+    assert [lane for lane in LANES if is_urgent(lane)] == [f"{name}.high" for name in CHANNEL_NAMES]
 
 
 def test_a_change_of_priority_changes_the_lane():
     changed = item(1, priority=Priority.LOW).folded(Fold(seq=2, priority=0, due_at=START))
 
     assert changed.priority is Priority.HIGH
-    assert changed.lane == LANE_HIGH
+    assert changed.lane == EMAIL_HIGH
 
 
 def test_a_log_that_names_no_priority_leaves_the_items_own():
@@ -65,6 +64,7 @@ def test_an_item_travels_with_all_that_it_has():
     everything = item(
         attempt=2, lost=1, has_content=True, send_at=START, expires_at=START, reason="retry",
         seq=7, status=Status.SCHEDULED, priority=Priority.HIGH, campaign="spring", segment="vip",
+        provider="first", failed_by="first",
     )  # fmt: skip
     defaults = {f.name: f.default for f in fields(WorkItem) if f.default is not MISSING}
     assert all(getattr(everything, name) != default for name, default in defaults.items())

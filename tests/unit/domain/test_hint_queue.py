@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdp.domain.delivery_result import Priority
 from cdp.domain.hint_queue import CLIENT_MAX, SHARE, WAITING_MAX, HintQueue
+from cdp.domain.lane import Priority
 from tests.unit.domain.items import client, item
 
 

@@ -5,11 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from cdp.domain.delivery_result import LANE_DEFAULT, LANE_HIGH, LANES, Priority, lane_of
 from cdp.domain.event import Status
 from cdp.domain.ids import Partition
-from cdp.domain.shard_state import LEVELS, MARGIN, ShardLimits, ShardState
+from cdp.domain.lane import LANES, LEVELS, Priority, lane_of, lanes_of
+from cdp.domain.shard_state import MARGIN, ShardLimits, ShardState
 from tests.unit.domain.items import START, at, client, item
+
+EMAIL_HIGH, EMAIL = lanes_of("email")
 
 SMALL = ShardLimits(level_max=6, client_max=4, pull_max=3, parked_max=3)
 ALL = range(4)
@@ -127,7 +129,7 @@ def test_nothing_is_known_twice_until_it_is_settled():
     state = owning()
 
     assert state.offer([item(1), item(1)]) == 1
-    [taken] = state.take(LANE_DEFAULT, 9)
+    [taken] = state.take(EMAIL, 9)
     assert state.offer([item(1, seq=2)]) == 0
 
     state.settle([taken.result_id])
@@ -149,14 +151,14 @@ def test_bulk_never_fills_the_room_of_urgent_messages():
     urgent = [item(100 + n, priority=Priority.HIGH) for n in range(SMALL.client_max)]
 
     assert state.offer(urgent) == SMALL.client_max
-    assert state.waiting(LANE_HIGH) == SMALL.client_max
+    assert state.waiting(EMAIL_HIGH) == SMALL.client_max
 
 
 def test_a_lane_is_served_by_priority():
     state = owning()
     state.offer([item(1, priority=Priority.LOW), item(2, priority=Priority.NORMAL)])
 
-    assert [one.priority for one in state.take(LANE_DEFAULT, 9)] == [Priority.NORMAL, Priority.LOW]
+    assert [one.priority for one in state.take(EMAIL, 9)] == [Priority.NORMAL, Priority.LOW]
 
 
 def test_lost_partitions_are_dropped_and_the_others_stay():
@@ -165,13 +167,13 @@ def test_lost_partitions_are_dropped_and_the_others_stay():
 
     state.own([0])
 
-    assert {one.partition for one in state.take(LANE_DEFAULT, 9)} == {0}
+    assert {one.partition for one in state.take(EMAIL, 9)} == {0}
 
 
 def test_what_was_parked_of_a_lost_partition_is_forgotten():
     state = owning()
     state.offer([item(1, partition=1)])
-    state.park(state.take(LANE_DEFAULT, 9), at(5))
+    state.park(state.take(EMAIL, 9), at(5))
 
     state.own([0])
 
@@ -181,7 +183,7 @@ def test_what_was_parked_of_a_lost_partition_is_forgotten():
 def test_what_was_parked_of_a_kept_partition_stays():
     state = owning()
     state.offer([item(1, partition=0)])
-    state.park(state.take(LANE_DEFAULT, 9), at(5))
+    state.park(state.take(EMAIL, 9), at(5))
 
     state.own([0])
 
@@ -191,18 +193,18 @@ def test_what_was_parked_of_a_kept_partition_stays():
 def test_parked_items_come_back_when_their_wait_is_over():
     state = owning()
     state.offer([item(1)])
-    state.park(state.take(LANE_DEFAULT, 9), at(5))
+    state.park(state.take(EMAIL, 9), at(5))
 
     assert state.unpark(at(4.9)) == 0
     assert state.unpark(at(5)) == 1
-    assert [one.result_id for one in state.take(LANE_DEFAULT, 9)] == [item(1).result_id]
+    assert [one.result_id for one in state.take(EMAIL, 9)] == [item(1).result_id]
 
 
 def test_what_finds_no_room_to_park_is_forgotten_and_can_be_offered_again():
     state = owning(limits=ShardLimits(level_max=6, client_max=6, parked_max=2))
     state.offer(item(n) for n in range(1, 4))
 
-    state.park(state.take(LANE_DEFAULT, 9), at(5))
+    state.park(state.take(EMAIL, 9), at(5))
 
     assert state.held() == {"buffered": 0, "parked": 2, "known": 2}
     assert state.offer([item(3)]) == 1
@@ -310,17 +312,17 @@ def poll(state, durable, second):
 
 
 def level_of(one):
-    return lane_of(one.priority), one.priority
+    return lane_of("email", one.priority), one.priority
 
 
 def test_the_oldest_due_is_seen_over_all_clients_of_a_lane():
     state = owning()
-    assert state.oldest_due(LANE_DEFAULT) is None
+    assert state.oldest_due(EMAIL) is None
 
     state.offer([item(1, due_at=at(9)), item(2, client_id=client(2), due_at=START)])
 
-    assert state.oldest_due(LANE_DEFAULT) == START
-    assert state.oldest_due(LANE_HIGH) is None
+    assert state.oldest_due(EMAIL) == START
+    assert state.oldest_due(EMAIL_HIGH) is None
 
 
 def test_a_client_cannot_have_more_room_than_its_level():
@@ -352,7 +354,7 @@ def test_a_full_pull_is_followed_by_another():
     [pull] = state.pulls()
 
     state.pulled(pull, [item(n) for n in range(1, pull.limit + 1)], at(60))
-    state.settle(one.result_id for one in state.take(LANE_DEFAULT, 9))
+    state.settle(one.result_id for one in state.take(EMAIL, 9))
 
     assert [again.after for again in state.pulls()] == [None]
 
@@ -365,7 +367,7 @@ def test_an_empty_pull_that_a_refusal_overtook_is_not_taken_for_the_end():
 
     state.pulled(pull, [item(20)], at(60))
 
-    state.settle(one.result_id for one in state.take(LANE_DEFAULT, 9))
+    state.settle(one.result_id for one in state.take(EMAIL, 9))
     assert client(1) in {again.client_id for again in state.pulls()}
 
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdp.domain.client import Client
-from cdp.domain.delivery_result import Priority
 from cdp.domain.ids import ClientId
+from cdp.domain.lane import Priority
 from cdp.errors import BacklogFull, Overloaded, PlatformFull
 from cdp.ports.clock import SystemClock
 from cdp.services.backlog import Backlog

@@ -31,8 +31,8 @@ def values(telemetry):
 @pytest.mark.parametrize(
     ("name", "send_at", "metadata", "expected"),
     [
-        (E.DELIVERY_ATTEMPTED, None, {}, {("cdp_queue_seconds_sum", "default"): 3.0}),
-        (E.DELIVERY_SUCCEEDED, None, {}, {("cdp_delivery_seconds_sum", "default"): 3.0}),
+        (E.DELIVERY_ATTEMPTED, None, {}, {("cdp_queue_seconds_sum", "email.default"): 3.0}),
+        (E.DELIVERY_SUCCEEDED, None, {}, {("cdp_delivery_seconds_sum", "email.default"): 3.0}),
         (E.DELIVERY_ATTEMPTED, 2, {}, {("cdp_schedule_lag_seconds_sum",): 1.0}),
         (E.DELIVERY_SUCCEEDED, 2, {}, {}),
         (E.DELIVERY_FAILED, None, {"reason": "address"}, {("cdp_failures_total", "address"): 1}),
