@@ -12,6 +12,12 @@ ENTRY_POINT_GROUP: Final = "cdp.providers"
 
 PROVIDERS: Final[dict[str, str]] = {
     "email.smtp": "cdp.providers.email.smtp:SmtpProvider",
+    "sms.twilio": "cdp.providers.sms.twilio:TwilioSms",
+    "push.fcm": "cdp.providers.push.fcm:FcmPush",
+    "push.apns": "cdp.providers.push.apns:ApnsPush",
+    "push.web": "cdp.providers.push.web:WebPush",
+    "webhook.standard": "cdp.providers.webhook.standard:StandardWebhook",
+    "webhook.slack": "cdp.providers.webhook.slack:SlackWebhook",
 }
 
 

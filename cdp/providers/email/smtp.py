@@ -32,7 +32,7 @@ from cdp.providers.email.smtp_connection import (
     SmtpAccount,
     SmtpConnection,
 )
-from cdp.providers.email.smtp_turns import NOT_STARTED, DeliverCall, Turns
+from cdp.providers.turns import NOT_STARTED, DeliverCall, Turns
 
 __all__ = ["SmtpAccount", "SmtpProvider"]
 
@@ -59,7 +59,7 @@ class SmtpProvider(Provider[EmailMessage]):
             if account.security == "none"
             else ssl.create_default_context(cafile=account.tls_ca_file)
         )
-        self._turns = Turns()
+        self._turns: Turns[EmailMessage] = Turns()
         self._pace = _Pace(account)
         self._senders: set[asyncio.Task[bool]] = set()
         self._connected = 0
@@ -202,7 +202,7 @@ class SmtpProvider(Provider[EmailMessage]):
         return self._turns.waiting(up_to=1) > 0
 
     async def _send(
-        self, connection: SmtpConnection, call: DeliverCall, message: EmailMessage
+        self, connection: SmtpConnection, call: DeliverCall[EmailMessage], message: EmailMessage
     ) -> None:
         """Send one message and report its outcome, whatever happens."""
         seen = self._pace.changes
@@ -223,7 +223,7 @@ class SmtpProvider(Provider[EmailMessage]):
         call.settle(message, outcome)
 
     async def _attempt(
-        self, connection: SmtpConnection, call: DeliverCall, message: EmailMessage
+        self, connection: SmtpConnection, call: DeliverCall[EmailMessage], message: EmailMessage
     ) -> Outcome | None:
         begin_before = call.begin_before(message)
         if asyncio.get_running_loop().time() >= begin_before:

@@ -7,31 +7,31 @@ Also what keeps each call's promise of exactly one report for each message.
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Generic
 
-from cdp.ports.provider import EmailMessage, FailureClass, Outcome, Rejected, Report
+from cdp.ports.provider import FailureClass, M, Outcome, Rejected, Report
 
 NOT_STARTED: Final = Rejected(failure=FailureClass.TRANSIENT, code="not_started")
 
 
-class DeliverCall:
+class DeliverCall(Generic[M]):
     """One `deliver`: its messages that nobody has taken yet, and who hears of them."""
 
-    def __init__(self, messages: Sequence[EmailMessage], report: Report[EmailMessage]) -> None:
+    def __init__(self, messages: Sequence[M], report: Report[M]) -> None:
         loop = asyncio.get_running_loop()
         self.waiting = deque(messages)
         self.done: asyncio.Future[None] = loop.create_future()
-        self._report: Report[EmailMessage] | None = report
+        self._report: Report[M] | None = report
         self._open = len(messages)
         self._begun_at = loop.time()
         self._error: Exception | None = None
         self._timer = self._set_timer()
 
-    def begin_before(self, message: EmailMessage) -> float:
+    def begin_before(self, message: M) -> float:
         """The loop's time after which a send of this message may not begin."""
         return self._begun_at + message.deadline_s
 
-    def settle(self, message: EmailMessage, outcome: Outcome) -> None:
+    def settle(self, message: M, outcome: Outcome) -> None:
         """Report one outcome; the last one ends the call."""
         if self._report is None:
             return
@@ -53,7 +53,7 @@ class DeliverCall:
         while self.waiting:
             self.settle(self.waiting.popleft(), outcome)
 
-    def take_back(self, message: EmailMessage) -> bool:
+    def take_back(self, message: M) -> bool:
         """Let a message wait again, unless the call is over."""
         if self._report is None:
             return False
@@ -87,12 +87,12 @@ class DeliverCall:
         self._timer = self._set_timer()
 
 
-class Turns:
+class Turns(Generic[M]):
     """The calls with messages that wait, served in turn, one message each."""
 
     def __init__(self) -> None:
         # In the order of their turns.
-        self._calls: dict[DeliverCall, None] = {}
+        self._calls: dict[DeliverCall[M], None] = {}
 
     def waiting(self, *, up_to: int) -> int:
         """How many messages nobody has taken; counting ends at `up_to`."""
@@ -103,15 +103,15 @@ class Turns:
                 return up_to
         return count
 
-    def add(self, call: DeliverCall) -> None:
+    def add(self, call: DeliverCall[M]) -> None:
         """A new call takes its turn behind the others."""
         self._calls[call] = None
 
-    def remove(self, call: DeliverCall) -> None:
+    def remove(self, call: DeliverCall[M]) -> None:
         """The call is over."""
         self._calls.pop(call, None)
 
-    def take(self) -> tuple[DeliverCall, EmailMessage] | None:
+    def take(self) -> tuple[DeliverCall[M], M] | None:
         """The next message of the next call that has one."""
         while self._calls:
             call = next(iter(self._calls))
@@ -123,7 +123,7 @@ class Turns:
                 return call, message
         return None
 
-    def give_back(self, call: DeliverCall, message: EmailMessage) -> None:
+    def give_back(self, call: DeliverCall[M], message: M) -> None:
         """A message that turned out not to have been begun is the next of its call."""
         if call.take_back(message):
             self._calls[call] = None
