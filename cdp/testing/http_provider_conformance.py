@@ -30,7 +30,7 @@ from cdp.ports.provider import (
     Rejected,
     Unknown,
 )
-from cdp.testing.http_vendor import Got, HttpVendor, Reply, Trouble
+from cdp.testing.http_vendor import Got, Reply, Trouble
 
 WITHIN_S: Final = 30.0
 
@@ -49,7 +49,8 @@ class Refusal:
 class HttpProviderRig:
     """An adapter and the stand-in for its vendor."""
 
-    vendor: HttpVendor
+    vendor: Any
+    """An `HttpVendor`, or one that is like it."""
     provider: Provider[Any]
     message_to: Callable[..., Message]
     """Makes a message to an address; takes fields of it by name."""
@@ -152,7 +153,8 @@ class HttpProviderConformance:
         outcomes = await outcomes_of(rig.provider, rig.messages(4))
 
         unknown = [n for n, outcome in enumerate(outcomes) if isinstance(outcome, Unknown)]
-        assert unknown == [1]
+        # Over one connection of HTTP/2 those that were under way beside it are unknown as well.
+        assert unknown == [1] or (rig.connections_max == 1 and 1 in unknown)
         assert rig.vendor.taken.count(rig.addresses(1)) == 1
 
     async def test_d7_cut_in_the_answer_is_unknown(self, rig: HttpProviderRig) -> None:

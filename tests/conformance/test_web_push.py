@@ -1,4 +1,4 @@
-"""`WebPush` against a push service on a real socket; what it sends is read with the browser's key."""
+"""`WebPush` against a push service on a real socket; the browser's key reads what it sends."""
 
 import base64
 

@@ -116,14 +116,15 @@ class ApnsPush(HttpProvider[PushMessage]):
         if message.platform is not PushPlatform.APNS:
             return Rejected(failure=FailureClass.CONFIG, code="other_platform")
         try:
-            answer = await self._opened().post(
-                f"{self._base}/3/device/{message.token}",
-                content=orjson.dumps(payload_of(message)),
-                headers=self._headers(message),
-            )
+            try:
+                answer = await self._post(message)
+            except httpx.WriteError:
+                # The connection had died while it was idle. A request that was not written to its
+                # end is none: it goes over a new one.
+                answer = await self._post(message)
         except (httpx.ConnectError, httpx.ConnectTimeout):
             return Rejected(failure=FailureClass.TRANSIENT, code="connect_failed")
-        except httpx.PoolTimeout:
+        except (httpx.PoolTimeout, httpx.WriteError):
             return Rejected(failure=FailureClass.TRANSIENT, code="not_begun")
         except httpx.TimeoutException:
             return Unknown(code="timeout")
@@ -131,6 +132,13 @@ class ApnsPush(HttpProvider[PushMessage]):
             return Unknown(code="cut", answer=type(error).__name__)
         said = HttpAnswer(status=answer.status_code, headers=answer.headers, body=answer.content)
         return self._outcome(message, said)
+
+    async def _post(self, message: PushMessage) -> httpx.Response:
+        return await self._opened().post(
+            f"{self._base}/3/device/{message.token}",
+            content=orjson.dumps(payload_of(message)),
+            headers=self._headers(message),
+        )
 
     def _outcome(self, message: PushMessage, answer: HttpAnswer) -> Outcome:
         if answer.status == 200:
