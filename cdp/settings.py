@@ -82,6 +82,16 @@ class Settings(BaseSettings):
     )
     mailbox_smtp_port: PositiveInt = Field(2525, description="SMTP port of the mailbox.")
     mailbox_http_port: PositiveInt = Field(8025, description="HTTP port of the mailbox.")
+    private_targets: bool | None = Field(
+        None,
+        description="Whether webhooks and clients' providers may be in private networks; unset: "
+        "only beside the embedded MongoDB.",
+    )
+    secrets_keys: SecretStr | None = Field(
+        None,
+        description="Keys that providers' credentials are sealed with, `name:hex` of 32 bytes, "
+        "several with commas: the first seals, all open.",
+    )
     message_id_domain: str = Field(
         "cdp.localhost", description="Right side of the Message-ID of every email."
     )

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
+from cdp.default_providers import default_providers
 from cdp.domain.delivery_config import ALL, DeliveryConfig
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.ids import ClientId
@@ -21,9 +22,8 @@ from cdp.embedded.state import StateFolder
 from cdp.http.call import ApiServices
 from cdp.ports.clock import Clock, SystemClock
 from cdp.ports.handoff import ContentResolver, Handoff
-from cdp.ports.provider import EmailMessage, Provider
-from cdp.providers.email.smtp import SmtpProvider
-from cdp.providers.email.smtp_connection import SmtpAccount
+from cdp.ports.provider import Provider, ProviderTools
+from cdp.providers.registry import load
 from cdp.rendering.links import decorate
 from cdp.rendering.sandbox import SandboxedRenderer
 from cdp.services.access_service import AccessService
@@ -39,9 +39,12 @@ from cdp.services.delivery_tracking_service import DeliveryTrackingService
 from cdp.services.message_composition import Composer
 from cdp.services.message_service import MessageService, TrackingUrls
 from cdp.services.partition_service import PartitionAssigner, PartitionHolder, PartitionOwners
-from cdp.services.provider_roster import OneProvider, Providers
+from cdp.services.provider_roster import Account, ProviderRoster, Providers
+from cdp.services.provider_routing import ProviderRouting
+from cdp.services.provider_service import ProviderService
 from cdp.services.queueing_service import QueueingService
 from cdp.services.scheduling_service import SchedulingService
+from cdp.services.secret_box import SecretBox
 from cdp.services.segment_service import SegmentService
 from cdp.services.template_service import TemplateEngine, TemplateService
 from cdp.services.verification_service import VerificationService
@@ -55,9 +58,11 @@ from cdp.storage.communications import Communications
 from cdp.storage.database import Database
 from cdp.storage.delivery_configs import DeliveryConfigs
 from cdp.storage.delivery_results import DeliveryResults
+from cdp.storage.inbox import InboxEntries
 from cdp.storage.links import Links
 from cdp.storage.migrations import migrate
 from cdp.storage.partition_leases import PartitionLeases
+from cdp.storage.providers import ProviderAccounts
 from cdp.storage.segments import SegmentAssignments, Segments
 from cdp.storage.templates import Templates
 from cdp.telemetry import Telemetry
@@ -274,6 +279,7 @@ class Wiring:
                 random_bytes=secrets.token_bytes,
             ),
             delivery_configs=self.delivery_config_service(),
+            providers=self.provider_service(),
             segments=self.segment_service(),
             backlog=backlog,
             clock=self.clock,
@@ -333,31 +339,62 @@ class Wiring:
             worker=worker,
         )
 
+    def provider_service(self) -> ProviderService:
+        """Providers, set up and changed."""
+        return ProviderService(
+            accounts=ProviderAccounts(self.database),
+            configs=DeliveryConfigs(self.database),
+            box=self.secret_box,
+            clock=self.clock,
+            random_bytes=secrets.token_bytes,
+        )
+
+    @cached_property
+    def secret_box(self) -> SecretBox:
+        """What providers' credentials are sealed with."""
+        given = self.settings.secrets_keys
+        if given is None:
+            return SecretBox({"embedded": self.state.secrets_key})
+        pairs = (entry.split(":", 1) for entry in given.get_secret_value().split(","))
+        return SecretBox({name.strip(): bytes.fromhex(key) for name, key in pairs})
+
     def providers(self, channel: str) -> Providers:
         """The providers of a worker."""
-        return OneProvider(self.email_provider(), name="platform")
+        routing = ProviderRouting(
+            config=self.config,
+            providers=self.provider_service(),
+            defaults={channel: self.default_accounts(channel)},
+            clock=self.clock,
+        )
+        return ProviderRoster(routing=routing, open_account=self.open_account, clock=self.clock)
 
-    def email_provider(self) -> Provider[EmailMessage]:
-        """The SMTP server of the settings, or the embedded mailbox."""
-        settings = self.settings
-        if settings.smtp_host is None:
-            account = SmtpAccount(
-                host="127.0.0.1",
-                port=settings.mailbox_smtp_port,
-                security="none",
-                connections_max=settings.smtp_connections,
-            )
-        else:
-            password = settings.smtp_password
-            account = SmtpAccount(
-                host=settings.smtp_host,
-                port=settings.smtp_port,
-                security=settings.smtp_security,
-                username=settings.smtp_username,
-                password=password.get_secret_value() if password else None,
-                connections_max=settings.smtp_connections,
-            )
-        return SmtpProvider(account)
+    def open_account(self, account: Account) -> Provider[Any]:
+        """A provider with an account's settings."""
+        adapter = load(account.kind)
+        tools = ProviderTools(
+            clock=self.clock,
+            reach_private=self.reaches_private or not account.is_clients,
+            inbox=InboxEntries(self.database),
+        )
+        provider: Provider[Any] = adapter.open(
+            adapter.Settings.model_validate(dict(account.settings)), tools
+        )
+        return provider
+
+    @property
+    def reaches_private(self) -> bool:
+        """Whether what clients name may lie in private networks."""
+        given = self.settings.private_targets
+        return self.settings.mongo_uri is None if given is None else given
+
+    def default_accounts(self, channel: str) -> list[Account]:
+        """What the settings say of a channel: a real server, or the embedded mailbox."""
+        return [
+            Account(key=f"settings:{kind}", version=1, name=kind, kind=kind, settings=settings)
+            for kind, settings in default_providers(self.settings, hook_key=self.keys.tracking_key)
+            .get(channel, {})
+            .items()
+        ]
 
     def delivery_tracking_service(self) -> DeliveryTrackingService:
         """The Delivery Tracking Service."""

@@ -21,8 +21,6 @@ class Channel:
     address: Callable[[str], str]
     """Makes an address the one form of it; raises `ValueError`."""
     needs_sender: bool = False
-    at_least_once: bool = True
-    """Whether an attempt with an unknown outcome is tried again where nothing is configured."""
 
 
 CHANNELS: Final[Mapping[str, Channel]] = {
@@ -38,7 +36,6 @@ CHANNELS: Final[Mapping[str, Channel]] = {
         address_field="phone",
         finish=sms.finish,
         address=sms.normalise,
-        at_least_once=False,
     ),
     "push": Channel(
         parts=("title", "body", "data", "collapse_key", "ttl_s"),

@@ -17,6 +17,8 @@ from cdp.domain.retry import REPEATABLE, RetryPolicy
 LEVELS_MAX: Final = 1_000
 """Levels that a client may have."""
 POLICIES_MAX: Final = 10_000
+PROVIDERS_MAX: Final = 5
+"""Providers that a message may be tried with, in turn."""
 
 BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
     "attempts_max": (1, 100),
@@ -39,6 +41,8 @@ class DeliveryConfig:
     backoff_jitter: float | None = None
     retry_on: tuple[str, ...] | None = None
     at_least_once: bool | None = None
+    providers: tuple[str, ...] | None = None
+    """Names of providers, in the order in which they are tried."""
 
     def said(self) -> dict[str, Any]:
         """The fields that this level names."""
@@ -52,6 +56,8 @@ class DeliveryConfig:
             for name, (least, most) in BOUNDS.items()
             if (value := getattr(self, name)) is not None and not least <= value <= most
         }
+        if self.providers is not None and not 1 <= len(self.providers) <= PROVIDERS_MAX:
+            wrong["providers"] = f"Name 1 to {PROVIDERS_MAX} providers."
         if self.retry_on is not None and not REPEATABLE.issuperset(self.retry_on):
             wrong["retry_on"] = f"Those that can be retried are {', '.join(sorted(REPEATABLE))}."
         return wrong
@@ -114,7 +120,7 @@ class ConfigLevels:
     """All levels that may count for one client; a policy it makes once for each scope."""
 
     levels: Sequence[ConfigLevel]
-    _policies: dict[ConfigScope, RetryPolicy] = field(default_factory=dict)
+    _resolved: dict[ConfigScope, tuple[DeliveryConfig, RetryPolicy]] = field(default_factory=dict)
 
     def resolve(self, scope: ConfigScope) -> ResolvedConfig:
         """What counts for communications of this scope."""
@@ -122,12 +128,20 @@ class ConfigLevels:
 
     def retry_policy(self, scope: ConfigScope) -> RetryPolicy:
         """The retry policy that this amounts to."""
-        policy = self._policies.get(scope)
-        if policy is None:
-            if len(self._policies) >= POLICIES_MAX:
-                self._policies.clear()
-            policy = self._policies[scope] = retry_policy(self.resolve(scope).config)
-        return policy
+        return self._of(scope)[1]
+
+    def config(self, scope: ConfigScope) -> DeliveryConfig:
+        """What counts, without where it comes from."""
+        return self._of(scope)[0]
+
+    def _of(self, scope: ConfigScope) -> tuple[DeliveryConfig, RetryPolicy]:
+        found = self._resolved.get(scope)
+        if found is None:
+            if len(self._resolved) >= POLICIES_MAX:
+                self._resolved.clear()
+            config = self.resolve(scope).config
+            found = self._resolved[scope] = config, retry_policy(config, scope.channel)
+        return found
 
 
 def inherited(levels: Iterable[ConfigLevel], scope: ConfigScope) -> ResolvedConfig:
@@ -143,8 +157,13 @@ def inherited(levels: Iterable[ConfigLevel], scope: ConfigScope) -> ResolvedConf
     return ResolvedConfig(config=DeliveryConfig(**values), origins=origins)
 
 
-def retry_policy(config: DeliveryConfig) -> RetryPolicy:
-    """The policy that a configuration amounts to, the defaults filled in.
+AT_MOST_ONCE: Final = frozenset({"sms"})
+"""Channels on which an attempt with an unknown outcome is not repeated where nothing is said: a
+text message costs money, and a second one is seen."""
+
+
+def retry_policy(config: DeliveryConfig, channel: str | None = None) -> RetryPolicy:
+    """The policy that a configuration amounts to on a channel, the defaults filled in.
 
     A cap below the first wait, which two levels can say together, is raised to it.
     """
@@ -157,13 +176,14 @@ def retry_policy(config: DeliveryConfig) -> RetryPolicy:
         cap_s=max(_or(config.backoff_cap_s, default.cap_s), initial_s),
         jitter=_or(config.backoff_jitter, default.jitter),
         retry_on=default.retry_on if config.retry_on is None else frozenset(config.retry_on),
-        at_least_once=_or(config.at_least_once, default.at_least_once),
+        at_least_once=_or(config.at_least_once, channel not in AT_MOST_ONCE),
+        providers=1 if config.providers is None else len(config.providers),
     )
 
 
-def effective(config: DeliveryConfig) -> dict[str, Any]:
-    """Every field with the value that counts."""
-    policy = retry_policy(config)
+def effective(config: DeliveryConfig, channel: str | None = None) -> dict[str, Any]:
+    """Every field with the value that counts on a channel."""
+    policy = retry_policy(config, channel)
     return {
         "attempts_max": policy.attempts_max,
         "backoff_initial_s": policy.initial_s,
@@ -172,6 +192,7 @@ def effective(config: DeliveryConfig) -> dict[str, Any]:
         "backoff_jitter": policy.jitter,
         "retry_on": sorted(policy.retry_on),
         "at_least_once": policy.at_least_once,
+        "providers": list(config.providers or ()),
     }
 
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from cdp.domain.ids import EventId, ResultId, event_id
+from cdp.domain.retry import PROVIDER_FAILURES
 
 
 class EventName(StrEnum):
@@ -201,7 +202,5 @@ def fold(events: Iterable[tuple[EventName, datetime, Mapping[str, Any]]]) -> Fol
     return state
 
 
-PROVIDER_FAILURES: Final = frozenset({"transient", "throttled", "config"})
-"""Kinds of failure that another provider may not have."""
 WORKER_LOST: Final = "worker_lost"
 """The code of a failure whose worker vanished with the attempt."""

@@ -6,6 +6,7 @@ after every DELIVERY_FAILED; nothing else decides a retry.
 
 from dataclasses import dataclass
 from datetime import timedelta
+from math import ceil
 from typing import Final
 
 _EXPONENT_MAX: Final = 40
@@ -15,6 +16,8 @@ RETRIED: Final = frozenset({"transient", "throttled", "config", MAILBOX_FULL})
 """Kinds of failure that are retried where nothing else is said."""
 REPEATABLE: Final = RETRIED | {"policy"}
 """Those that can be. A wrong address or content is no better later."""
+PROVIDER_FAILURES: Final = frozenset({"transient", "throttled", "config"})
+"""Kinds of failure that another provider may not have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,8 @@ class RetryPolicy:
     retry_on: frozenset[str] = RETRIED
     at_least_once: bool = True
     """Whether an attempt with an unknown outcome is tried again, at the risk of a double."""
+    providers: int = 1
+    """How many providers take turns. Where one is in trouble, the next is tried at once."""
 
     def __post_init__(self) -> None:
         assert self.attempts_max >= 1
@@ -41,6 +46,7 @@ class RetryPolicy:
         assert self.factor >= 1
         assert 0 <= self.jitter <= 1
         assert self.retry_on <= REPEATABLE
+        assert self.providers >= 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,5 +119,8 @@ def after_failure(
         return GiveUp(reason=failure) if spent else Retry(wait=wait)
     if attempt >= policy.attempts_max:
         return GiveUp(reason="attempts_spent")
-    wait = backoff(policy, attempt=attempt, draw=draw)
+    if failure in PROVIDER_FAILURES and attempt % policy.providers:
+        return Retry(wait=timedelta(0))
+    # A round over all providers counts as one attempt.
+    wait = backoff(policy, attempt=ceil(attempt / policy.providers), draw=draw)
     return Retry(wait=max(wait, timedelta(seconds=retry_after_s or 0)))

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cdp.domain.ids import id_from_text, text_of
 from cdp.embedded.mailbox_message import open_message
+from cdp.embedded.mailbox_receivers import Receivers
 from cdp.embedded.mailbox_rules import EXPLANATIONS
 from cdp.embedded.mailbox_smtp import Gate
 from cdp.errors import OutcomeUnknown
@@ -186,7 +187,7 @@ class Pages:
 def application(messages: MailboxMessages, gate: Gate) -> Starlette:
     """The ASGI application of the mailbox's HTTP port."""
     return Starlette(
-        routes=Pages(messages, gate).routes(),
+        routes=[*Pages(messages, gate).routes(), *Receivers(messages, gate).routes()],
         middleware=[
             # A site elsewhere whose name is made to lead to this machine must not read the mail.
             Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"]),
@@ -231,6 +232,7 @@ def _shown(entry: MailboxEntry) -> dict[str, Any]:
         "message_id": entry.message_id,
         "subject": entry.subject,
         "size": entry.size,
+        "channel": entry.channel,
     }
 
 

@@ -150,6 +150,12 @@ class StateFolder:
         """Pid files, locks and statuses of what runs now."""
         return self.root / "run"
 
+    @property
+    def secrets_key(self) -> bytes:
+        """What providers' credentials are sealed with; made at the first time."""
+        path = self.root / "secrets-key"
+        return bytes.fromhex(_made_once(path, secrets.token_hex(32), mode=0o600).strip())
+
     def log_file(self, part: str) -> Path:
         """Where the process of this name writes its log."""
         return self.logs / f"{part}.log"

@@ -22,6 +22,7 @@ from cdp.services.communication_intake import GroupCommit
 from cdp.services.communication_reading import CommunicationReading
 from cdp.services.communication_service import CommunicationService
 from cdp.services.delivery_config_service import DeliveryConfigService
+from cdp.services.provider_service import ProviderService
 from cdp.services.segment_service import SegmentService
 from cdp.services.template_service import TemplateService
 
@@ -49,6 +50,7 @@ class ApiServices:
     templates: TemplateService
     segments: SegmentService
     delivery_configs: DeliveryConfigService
+    providers: ProviderService
     backlog: Backlog
     clock: Clock
     random_bytes: Callable[[int], bytes]

@@ -49,6 +49,7 @@ class DeliveryConfigOut(Output):
     backoff_jitter: float | None
     retry_on: list[str] | None
     at_least_once: bool | None
+    providers: list[str] | None
     version: int
     created_at: datetime
     updated_at: datetime

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from cdp.domain.delivery_config import FIELDS, ConfigScope, DeliveryConfig
 from cdp.domain.segment import Assignment, AssignmentKey
-from cdp.errors import Invalid
+from cdp.errors import FieldError, Invalid
 from cdp.http.answer import Answer, json_answer
 from cdp.http.call import Call
 from cdp.http.entity_tags import tagged_answer, versions_asked_for
@@ -21,8 +21,9 @@ _NAMED: Final = ("channel", "campaign", "segment")
 async def post_delivery_config(call: Call) -> Answer:
     """Add a level."""
     given = await json_body(call, DeliveryConfigIn)
+    config = await _config_of(call, given)
     level = await call.services.delivery_configs.create(
-        call.caller.client.id, scope_in(given), config_in(given)
+        call.caller.client.id, scope_in(given), config
     )
     return tagged_answer(delivery_config_view(level), level.version, status=201)
 
@@ -53,13 +54,26 @@ async def get_delivery_config(call: Call) -> Answer:
 async def put_delivery_config(call: Call) -> Answer:
     """Let a level say something else."""
     given = await json_body(call, DeliveryFieldsIn)
+    config = await _config_of(call, given)
     level = await call.services.delivery_configs.replace(
         call.caller.client.id,
         id_in_path(call),
-        config_in(given),
+        config,
         seen=versions_asked_for(call.headers),
     )
     return tagged_answer(delivery_config_view(level), level.version)
+
+
+async def _config_of(call: Call, given: DeliveryFieldsIn) -> DeliveryConfig:
+    """What is said, with providers that there are."""
+    config = config_in(given)
+    if config.providers:
+        unknown = await call.services.providers.unknown(call.caller.client.id, config.providers)
+        if unknown:
+            at = config.providers.index(unknown[0])
+            detail = f"There is no provider named {unknown[0]}."
+            raise Invalid([FieldError(pointer=f"/providers/{at}", code="unknown", detail=detail)])
+    return config
 
 
 async def delete_delivery_config(call: Call) -> Answer:
@@ -110,6 +124,7 @@ def config_in(given: DeliveryFieldsIn) -> DeliveryConfig:
     said: dict[str, Any] = {name: getattr(given, name) for name in FIELDS}
     if all(value is None for value in said.values()):
         raise Invalid.at("", "missing", f"Give at least one of {', '.join(FIELDS)}.")
-    if said["retry_on"] is not None:
-        said["retry_on"] = tuple(dict.fromkeys(said["retry_on"]))
+    for name in ("retry_on", "providers"):
+        if said[name] is not None:
+            said[name] = tuple(dict.fromkeys(said[name]))
     return DeliveryConfig(**said)

@@ -96,4 +96,27 @@ DELIVERY_CONFIGS: Final[dict[str, Any]] = {
     },
 }
 DELIVERY_FIELDS: Final[dict[str, Any]] = {"attempts_max": 30, "backoff_cap_s": 43_200}
+PROVIDERS: Final[dict[str, Any]] = {
+    "twilio": {
+        "name": "twilio",
+        "kind": "sms.twilio",
+        "settings": {
+            "account_sid": "AC00000000000000000000000000000000",
+            "auth_token": "your token",
+            "from_number": "+15005550006",
+        },
+    },
+    "smtp": {
+        "name": "mail",
+        "kind": "email.smtp",
+        "settings": {"host": "smtp.example.com", "username": "shop", "password": "your password"},
+    },
+}
+PROVIDER_CHANGE: Final[dict[str, Any]] = {
+    "settings": {
+        "account_sid": "AC00000000000000000000000000000000",
+        "auth_token": "your new token",
+    },
+    "enabled": True,
+}
 EXPLAIN: Final[dict[str, Any]] = {"channel": "email", "campaign": "spring", "segment": "vip"}

@@ -16,7 +16,7 @@ from cdp.channels.email import (
     check_header_text,
     normalise,
 )
-from cdp.domain.delivery_config import BOUNDS
+from cdp.domain.delivery_config import BOUNDS, PROVIDERS_MAX
 
 NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 METADATA_MAX: Final = 50
@@ -226,6 +226,15 @@ class DeliveryFieldsIn(Input):
         Field(
             description="Whether an attempt with an unknown outcome is tried again, at the risk of "
             "a double."
+        ),
+    ] = None
+    providers: Annotated[
+        list[TemplateName] | None,
+        Field(
+            min_length=1,
+            max_length=PROVIDERS_MAX,
+            description="Names of providers, yours or the platform's, in the order in which they "
+            "are tried. Where one is in trouble, the next one takes over.",
         ),
     ] = None
 

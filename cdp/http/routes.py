@@ -17,6 +17,7 @@ from cdp.http.configuration_routes import DELIVERY_CONFIGS, SEGMENTS
 from cdp.http.endpoint import BATCH_DEADLINE_S, Operation, Route
 from cdp.http.items import ITEMS_MAX
 from cdp.http.models import ChangeIn
+from cdp.http.provider_routes import PROVIDERS
 from cdp.http.route_parts import LISTS, READS, WRITES, Parameter, paging, query_parameter
 from cdp.http.template_routes import TEMPLATES
 
@@ -276,5 +277,6 @@ ROUTES: Final[Sequence[Route]] = (
     *TEMPLATES,
     *SEGMENTS,
     *DELIVERY_CONFIGS,
+    *PROVIDERS,
     *OPERATIONS,
 )

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from cdp.domain.ids import ResultId, text_of
 from cdp.ports.clock import Clock
+from cdp.ports.inbox import Inbox
 
 
 class FailureClass(StrEnum):
@@ -204,6 +205,8 @@ class ProviderTools:
     """What a provider is handed beside its settings."""
 
     clock: Clock
+    inbox: Inbox | None = None
+    """Where in-app messages go; None where there is no MongoDB, as in tests of other providers."""
     reach_private: bool = False
     """Whether URLs that a client or a recipient gave may lead into private networks (rule A7)."""
 
@@ -214,6 +217,9 @@ class Adapter(Protocol):
     Settings: ClassVar[type[Any]]
     """A closed, frozen pydantic model. Its `SecretStr` fields are encrypted at rest, and are never
     given back by the API."""
+
+    # An adapter for push may have `PLATFORMS`, the `PushPlatform`s whose devices it reaches: then
+    # it is given no others.
 
     @classmethod
     def open(cls, settings: Any, tools: ProviderTools) -> Provider[Any]:

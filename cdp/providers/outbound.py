@@ -4,6 +4,7 @@ A name is resolved once, every address that it has is looked at, and one of exac
 connected to: a name that answers otherwise the second time leads nowhere else.
 """
 
+import asyncio
 import socket
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any, Final
@@ -65,6 +66,21 @@ def refuse_private(host: str) -> None:
         return
     if not is_public(address):
         raise ForbiddenTarget("not a public address")
+
+
+async def public_address(host: str) -> str:
+    """One of the addresses of a host all of whose addresses are public: the one to connect to.
+
+    Raises:
+        ForbiddenTarget: one of them is not.
+        OSError: the host has none.
+    """
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    addresses = [str(entry[4][0]) for entry in found]
+    for address in addresses:
+        refuse_private(address)
+    return addresses[0]
 
 
 class GuardedResolver(AbstractResolver):

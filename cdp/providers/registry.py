@@ -15,7 +15,9 @@ PROVIDERS: Final[dict[str, str]] = {
     "sms.twilio": "cdp.providers.sms.twilio:TwilioSms",
     "push.fcm": "cdp.providers.push.fcm:FcmPush",
     "push.apns": "cdp.providers.push.apns:ApnsPush",
+    "push.mailbox": "cdp.providers.push.mailbox:MailboxPush",
     "push.web": "cdp.providers.push.web:WebPush",
+    "in_app.inbox": "cdp.providers.in_app.inbox:InboxProvider",
     "webhook.standard": "cdp.providers.webhook.standard:StandardWebhook",
     "webhook.slack": "cdp.providers.webhook.slack:SlackWebhook",
 }

@@ -147,6 +147,17 @@ class ClientConfigService:
             item.result_id: levels[item.client_id].retry_policy(scope_of(item)) for item in wanted
         }
 
+    async def provider_names(
+        self, items: Iterable[WorkItem]
+    ) -> dict[ResultId, tuple[str, ...] | None]:
+        """The names of the providers that each item is to be tried with, where any are named."""
+        wanted = list(items)
+        levels = await self._levels.get_many({item.client_id for item in wanted})
+        return {
+            item.result_id: levels[item.client_id].config(scope_of(item)).providers
+            for item in wanted
+        }
+
     async def _load_templates(
         self, keys: Sequence[tuple[ClientId, str]]
     ) -> dict[tuple[ClientId, str], TemplateVersion]:

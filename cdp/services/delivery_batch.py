@@ -30,7 +30,6 @@ from cdp.ports.provider import (
 from cdp.services.communication_service import CommunicationService, Move
 from cdp.services.provider_roster import OpenProvider
 from cdp.services.queueing_service import is_expired
-from cdp.storage.communications import Communications
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +49,18 @@ BEGIN_SHARE: Final = 2 / 3
 
 Compose = Callable[[WorkItem, Communication, float], Message]
 """Makes the message; the number is the seconds in which its send may begin."""
-Chosen = Mapping[ResultId, OpenProvider]
-"""Who gets each item."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assigned:
+    """Who gets an item, and what is sent."""
+
+    provider: OpenProvider
+    content: Communication | None
+    """None where it is not there, which is never so by our own hand."""
+
+
+Chosen = Mapping[ResultId, Assigned]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +68,6 @@ class Desk:
     """What every batch of a worker uses."""
 
     communications: CommunicationService
-    contents: Communications
     clock: Clock
     worker: str
     lease_s: float
@@ -143,7 +151,7 @@ class DeliveryBatch:
             "attempt": item.attempt + 1,
             "due_at": lease_ends,
             "worker": self._desk.worker,
-            "provider": self._chosen[item.result_id].name,
+            "provider": self._chosen[item.result_id].provider.name,
         }
         return Move(item=item, name=E.DELIVERY_ATTEMPTED, metadata=metadata)
 
@@ -164,15 +172,11 @@ class DeliveryBatch:
 
     async def _send(self, begun: float) -> None:
         claimed = list(self._claimed.values())
-        try:
-            contents = await self._desk.contents.across_clients([i.result_id for i in claimed])
-        except OutcomeUnknown:
-            contents = {}
         # The lease runs from before the claim, and so does the time to begin in.
         left_s = self._desk.lease_s * BEGIN_SHARE - (self._desk.clock.monotonic() - begun)
         messages: dict[ResultId, Message] = {}
         for item in claimed:
-            content = contents.get(item.result_id)
+            content = self._chosen[item.result_id].content
             if content is None or left_s <= 0:
                 # Certainly not sent, so it is no unknown outcome.
                 code = "content_unread" if content is None else "not_begun"
@@ -181,7 +185,7 @@ class DeliveryBatch:
                 messages[item.result_id] = self._desk.compose(item, content, left_s)
         groups: dict[OpenProvider, list[Message]] = {}
         for result_id, message in messages.items():
-            groups.setdefault(self._chosen[result_id], []).append(message)
+            groups.setdefault(self._chosen[result_id].provider, []).append(message)
         await asyncio.gather(*(self._send_through(p, group) for p, group in groups.items()))
 
     async def _send_through(self, provider: OpenProvider, messages: Sequence[Message]) -> None:

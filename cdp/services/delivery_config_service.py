@@ -158,7 +158,7 @@ class DeliveryConfigService:
         """What counts for a client's communications of this scope, and which level says so."""
         platform, by_client = await self._configs.of_clients([client_id])
         resolved = ConfigLevels([*platform, *by_client[client_id]]).resolve(scope)
-        values = effective(resolved.config)
+        values = effective(resolved.config, scope.channel)
         return [
             ExplainedField(name=name, value=values[name], level=resolved.origins.get(name))
             for name in FIELDS

@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cdp.domain.delivery_result import WorkItem
+from cdp.errors import OutcomeUnknown
 from cdp.ports.clock import Clock
 from cdp.ports.handoff import Report, Verdict
 from cdp.ports.provider import Accepted, Outcome
 from cdp.services.communication_service import CommunicationService
-from cdp.services.delivery_batch import Chosen, Compose, DeliveryBatch, Desk
+from cdp.services.delivery_batch import Assigned, Chosen, Compose, DeliveryBatch, Desk
 from cdp.services.provider_roster import OpenProvider, Providers, choose
 from cdp.services.queueing_service import is_suspect
 from cdp.storage.communications import Communications
@@ -52,13 +53,13 @@ class DeliveryService:
     ) -> None:
         """`worker` is this worker's name, for the events."""
         self._providers = providers
+        self._contents = contents
         self._clock = clock
         self._answer_s = limits.answer_s
         self._alone_wait_s = limits.alone_wait_s
         self._in_flight_max = limits.in_flight_max
         self._desk = Desk(
             communications=communications,
-            contents=contents,
             clock=clock,
             worker=worker,
             lease_s=limits.lease_s,
@@ -114,8 +115,31 @@ class DeliveryService:
         """Who gets each item; those that nobody can take now are left out."""
         if not items:
             return {}
-        routes = await self._providers.routes(items)
-        return choose(items, routes, now=self._clock.monotonic())
+        try:
+            contents, routes = await asyncio.gather(
+                self._contents.across_clients([item.result_id for item in items]),
+                self._providers.routes(items),
+            )
+        except OutcomeUnknown:
+            # MongoDB was not there to be asked, and nothing has been claimed.
+            return {}
+        platforms = {
+            result_id: platform
+            for result_id, content in contents.items()
+            if (platform := content.to_details.get("platform")) is not None
+        }
+        fit = [
+            [each for each in route if each.takes(platforms.get(item.result_id))]
+            for item, route in zip(items, routes, strict=True)
+        ]
+        chosen = choose(items, fit, now=self._clock.monotonic())
+        return {
+            item.result_id: Assigned(
+                provider=chosen[item.result_id], content=contents.get(item.result_id)
+            )
+            for item in items
+            if item.result_id in chosen
+        }
 
     async def _deliver_alone(self, suspect: WorkItem) -> list[Report]:
         """A worker vanished with this one before: nothing else is under way beside it (D10)."""

@@ -41,6 +41,8 @@ class Account:
     """Of `cdp.providers.registry`, such as `sms.twilio`."""
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """With its credentials in clear."""
+    is_clients: bool = False
+    """Whether a client has set it up: then its hosts come from outside (rule A7)."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -50,6 +52,8 @@ class OpenProvider:
     name: str
     provider: Provider[Any]
     breaker: Breaker = field(default_factory=Breaker)
+    platforms: frozenset[str] | None = None
+    """Whose devices it reaches; None where that is no question."""
     has_many_hosts: bool = False
     """Whether each message goes to a host of its own: then trouble with one says nothing of the
     others, and there is no breaker."""
@@ -57,6 +61,10 @@ class OpenProvider:
     """Batches that are under way with it."""
     last_used: float = 0.0
     """Monotonic seconds."""
+
+    def takes(self, platform: str | None) -> bool:
+        """Whether it reaches devices of this platform."""
+        return platform is None or self.platforms is None or platform in self.platforms
 
     def note(self, outcome: Outcome, *, now: float) -> None:
         """Take in what became of one message."""
@@ -122,6 +130,7 @@ class ProviderRoster:
             found = self._open[key] = OpenProvider(
                 name=account.name,
                 provider=provider,
+                platforms=getattr(provider, "PLATFORMS", None),
                 has_many_hosts=account.kind.startswith(MANY_HOSTS),
             )
         found.last_used = now

@@ -73,6 +73,11 @@ class DeliveryConfigs:
         cursor = self._collection.find(query).sort("_id", 1).limit(limit)
         return [_level(document) async for document in cursor]
 
+    async def naming_provider(self, owner: Owner, name: str, *, limit: int) -> list[ConfigLevel]:
+        """Levels of an owner that name this provider."""
+        query = {"client_id": owner, "fields.providers": name}
+        return [_level(d) async for d in self._collection.find(query).limit(limit)]
+
     async def of_clients(
         self, client_ids: Sequence[ClientId]
     ) -> tuple[list[ConfigLevel], dict[ClientId, list[ConfigLevel]]]:
@@ -111,8 +116,7 @@ def _fields(config: DeliveryConfig) -> dict[str, Any]:
 
 def _level(document: Document) -> ConfigLevel:
     said = dict(document["fields"])
-    if "retry_on" in said:
-        said["retry_on"] = tuple(said["retry_on"])
+    said |= {name: tuple(value) for name, value in said.items() if isinstance(value, list)}
     return ConfigLevel(
         id=document["_id"],
         client_id=document["client_id"],

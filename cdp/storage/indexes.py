@@ -110,4 +110,11 @@ INDEXES: Final[dict[str, list[IndexModel]]] = {
         ),
         IndexModel([("client_id", ASCENDING), ("_id", ASCENDING)], name="client"),
     ],
+    "inbox": [
+        # A user's inbox, the newest first.
+        IndexModel([("client_id", ASCENDING), ("user", ASCENDING), ("_id", ASCENDING)], name="user")
+    ],
+    "providers": [
+        IndexModel([("client_id", ASCENDING), ("name", ASCENDING)], name="name", unique=True)
+    ],
 }

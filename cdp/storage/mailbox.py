@@ -46,6 +46,7 @@ class MailboxEntry:
     message_id: str
     subject: str
     size: int
+    channel: str = "email"
 
 
 async def prepare_mailbox(uri: str) -> None:
@@ -128,6 +129,7 @@ def _documents(entry: MailboxEntry, raw: bytes) -> list[Document]:
         "message_id": entry.message_id,
         "subject": entry.subject,
         "size": entry.size,
+        "channel": entry.channel,
         "chunks": max(len(chunks), 1),
         "raw": chunks[0] if chunks else b"",
     }
@@ -144,4 +146,5 @@ def _entry(document: Document) -> MailboxEntry:
         message_id=document["message_id"],
         subject=document["subject"],
         size=document["size"],
+        channel=document.get("channel", "email"),
     )

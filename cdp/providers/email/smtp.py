@@ -12,7 +12,9 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, ClassVar, Final, Literal
+
+from pydantic import Field, SecretStr, model_validator
 
 from cdp.ports.provider import (
     Accepted,
@@ -20,6 +22,7 @@ from cdp.ports.provider import (
     FailureClass,
     Outcome,
     Provider,
+    ProviderTools,
     Rejected,
     Report,
     Unknown,
@@ -32,6 +35,7 @@ from cdp.providers.email.smtp_connection import (
     SmtpAccount,
     SmtpConnection,
 )
+from cdp.providers.settings import ProviderSettings
 from cdp.providers.turns import NOT_STARTED, DeliverCall, Turns
 
 __all__ = ["SmtpAccount", "SmtpProvider"]
@@ -39,6 +43,26 @@ __all__ = ["SmtpAccount", "SmtpProvider"]
 ACCEPTED_BEFORE_GROWTH: Final = 50
 
 _logger = logging.getLogger(__name__)
+
+
+class SmtpSettings(ProviderSettings):
+    """A mail server and how to send through it."""
+
+    host: str = Field(min_length=1, max_length=253)
+    port: int = Field(587, ge=1, le=65_535)
+    security: Literal["none", "starttls", "tls"] = Field(
+        "starttls", description="`none` sends in clear; the others verify the server."
+    )
+    username: str | None = Field(None, max_length=200)
+    password: SecretStr | None = None
+    connections_max: int = Field(8, ge=1, le=50)
+    tls_ca_file: str | None = Field(None, max_length=500)
+
+    @model_validator(mode="after")
+    def _has_a_whole_account(self) -> "SmtpSettings":
+        if self.username is not None and self.password is None:
+            raise ValueError("a user name needs a password")
+        return self
 
 
 class SmtpProvider(Provider[EmailMessage]):
@@ -65,6 +89,25 @@ class SmtpProvider(Provider[EmailMessage]):
         self._connected = 0
         self._idle: dict[asyncio.Future[None], None] = {}
         self._is_closing = False
+
+    Settings: ClassVar[type[ProviderSettings]] = SmtpSettings
+
+    @classmethod
+    def open(cls, settings: Any, tools: ProviderTools) -> "SmtpProvider":
+        """See `Adapter.open`."""
+        password = settings.password
+        return cls(
+            SmtpAccount(
+                host=settings.host,
+                port=settings.port,
+                security=settings.security,
+                username=settings.username,
+                password=password.get_secret_value() if password else None,
+                connections_max=settings.connections_max,
+                tls_ca_file=settings.tls_ca_file,
+                public_only=not tools.reach_private,
+            )
+        )
 
     async def deliver(self, messages: Sequence[EmailMessage], report: Report[EmailMessage]) -> None:
         """Send all, and call `report` exactly once for each; see `Provider`."""

@@ -19,6 +19,7 @@ from cdp.channels.email import needs_smtputf8
 from cdp.ports.provider import ANSWER_CHARS_MAX, Accepted, FailureClass, Outcome, Rejected, Unknown
 from cdp.providers.email.classification import Reply, rejected
 from cdp.providers.email.smtp_wire import SmtpWire, WireLost
+from cdp.providers.outbound import ForbiddenTarget, public_address
 
 _ENVELOPE_UNSAFE: Final = re.compile("[\x00-\x20<>\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _QUEUE_ID: Final = re.compile(r"(?:queued as |\bid=|\bOk )([A-Za-z0-9._-]{6,})", re.IGNORECASE)
@@ -52,6 +53,8 @@ class SmtpAccount:
     idle_s: float = 30.0
     growth_pause_s: float = 10.0
     """The least time between two steps back to the full number of connections."""
+    public_only: bool = False
+    """Whether the host comes from outside, and must not lead into a private network (rule A7)."""
 
     def __post_init__(self) -> None:
         if self.username is not None and self.password is None:
@@ -128,6 +131,9 @@ class SmtpConnection:
         except ConnectionRefused:
             connection.wire.abort()
             raise
+        except ForbiddenTarget as error:
+            connection.wire.abort()
+            raise ConnectionRefused(_refusal(FailureClass.CONFIG, "target_forbidden")) from error
         except (OSError, WireLost) as error:
             connection.wire.abort()
             raise ConnectionRefused(_refusal_of(error)) from error
@@ -139,9 +145,10 @@ class SmtpConnection:
     async def _connect(self, tls: ssl.SSLContext | None) -> None:
         account = self._account
         at_once = account.security == "tls"
+        host = await public_address(account.host) if account.public_only else account.host
         await self._loop.create_connection(
             lambda: self.wire,
-            account.host,
+            host,
             account.port,
             ssl=tls if at_once else None,
             server_hostname=account.host if at_once else None,

@@ -95,6 +95,7 @@ class ApnsSettings(ProviderSettings):
 class ApnsPush(HttpProvider[PushMessage]):
     """Sends to device tokens. A repeat carries the same `apns-id`."""
 
+    PLATFORMS: ClassVar = frozenset({PushPlatform.APNS})
     Settings: ClassVar[type[ProviderSettings]] = ApnsSettings
 
     def __init__(self, settings: ApnsSettings, tools: ProviderTools) -> None:

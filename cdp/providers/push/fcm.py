@@ -73,6 +73,7 @@ class FcmSettings(ProviderSettings):
 class FcmPush(HttpProvider[PushMessage]):
     """Sends to registration tokens. The API knows no idempotency key."""
 
+    PLATFORMS: ClassVar = frozenset({PushPlatform.FCM})
     Settings: ClassVar[type[ProviderSettings]] = FcmSettings
 
     def __init__(self, settings: FcmSettings, tools: ProviderTools) -> None:

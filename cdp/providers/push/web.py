@@ -76,6 +76,7 @@ def private_key(pem: SecretStr) -> ec.EllipticCurvePrivateKey:
 class WebPush(HttpProvider[PushMessage]):
     """Sends to Web Push subscriptions."""
 
+    PLATFORMS: ClassVar = frozenset({PushPlatform.WEB})
     Settings: ClassVar[type[ProviderSettings]] = WebPushSettings
 
     def __init__(self, settings: WebPushSettings, tools: ProviderTools) -> None:

@@ -1,6 +1,7 @@
 """There is more than email: templates hold content by channel, and each channel has its lanes."""
 
 from cdp.storage.database import Database
+from cdp.storage.indexes import INDEXES
 
 
 async def apply(database: Database) -> None:
@@ -22,6 +23,8 @@ async def apply(database: Database) -> None:
             {"$unset": ["channel", "parts"]},
         ],
     )
+    for name in ("providers", "inbox"):
+        await database[name].create_indexes(INDEXES[name])
     await database["templates"].update_many(
         {"version": {"$exists": True}, "latest": {"$exists": False}},
         [{"$set": {"latest": "$version"}}, {"$unset": ["channel"]}],

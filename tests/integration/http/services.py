@@ -22,6 +22,8 @@ from cdp.services.communication_intake import CommunicationIntake, GroupCommit
 from cdp.services.communication_reading import CommunicationReading
 from cdp.services.communication_service import CommunicationService
 from cdp.services.delivery_config_service import DeliveryConfigService
+from cdp.services.provider_service import ProviderService
+from cdp.services.secret_box import SecretBox
 from cdp.services.segment_service import SegmentService
 from cdp.services.template_service import TemplateService
 from cdp.storage.batches import Batches
@@ -32,6 +34,7 @@ from cdp.storage.communications import Communications
 from cdp.storage.database import Database
 from cdp.storage.delivery_configs import DeliveryConfigs
 from cdp.storage.delivery_results import DeliveryResults
+from cdp.storage.providers import ProviderAccounts
 from cdp.storage.segments import SegmentAssignments, Segments
 from cdp.storage.templates import Templates
 from cdp.telemetry import Telemetry
@@ -176,6 +179,13 @@ def _services(
         ),
         delivery_configs=DeliveryConfigService(
             configs=DeliveryConfigs(database), clock=clock, random_bytes=os.urandom
+        ),
+        providers=ProviderService(
+            accounts=ProviderAccounts(database),
+            configs=DeliveryConfigs(database),
+            box=SecretBox({"test": b"s" * 32}),
+            clock=clock,
+            random_bytes=os.urandom,
         ),
         backlog=Backlog(
             client_max=limits.client_max,

@@ -27,6 +27,7 @@ class LittleShard:
         batch: int = 100,
         park_s: float = 0.1,
         handoff: Any = None,
+        channels: Sequence[str] = ("email",),
     ) -> None:
         self.wiring = wiring
         self.direct = Direct(wiring.message_service(), *workers)
@@ -36,6 +37,8 @@ class LittleShard:
         self.state = ShardState()
         self.bugs: list[Exception] = []
         self.scheduled: list[WorkItem] = []
+        self._lanes = [lane for channel in channels for lane in lanes_of(channel)]
+        self._levels = [level for channel in channels for level in levels_of(channel)]
         self._holder = wiring.partition_holder(SHARD)
         self._batch = batch
         self._park_s = park_s
@@ -58,7 +61,7 @@ class LittleShard:
             pass
         except Exception as error:
             self.bugs.append(error)
-        for lane in lanes_of("email"):
+        for lane in self._lanes:
             while items := self.state.take(lane, self._batch):
                 queued = await self._prepare(items)
                 if queued:
@@ -73,7 +76,7 @@ class LittleShard:
         partitions = sorted(self.state.partitions)
         results = self.wiring.results
         active = await results.active_clients_across_clients(
-            levels_of("email"), partitions=partitions, until=self.wiring.clock.now()
+            self._levels, partitions=partitions, until=self.wiring.clock.now()
         )
         for level, clients in active:
             self.state.is_active(level, clients)

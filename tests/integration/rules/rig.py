@@ -77,6 +77,8 @@ class Rig:
             "id_key": SecretStr(ID_KEY.hex()),
             "tracking_key": SecretStr("11" * 32),
             "key_pepper": SecretStr("22" * 32),
+            "secrets_keys": SecretStr(f"test:{'33' * 32}"),
+            "private_targets": True,
             "shard_lease_s": SHARD_LEASE_S,
         }
 

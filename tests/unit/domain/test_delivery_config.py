@@ -158,6 +158,7 @@ def test_what_is_said_is_in_the_policy_and_is_what_is_shown():
         backoff_jitter=0,
         retry_on=("policy",),
         at_least_once=False,
+        providers=("first", "second"),
     )
 
     assert retry_policy(said) == RetryPolicy(
@@ -168,6 +169,7 @@ def test_what_is_said_is_in_the_policy_and_is_what_is_shown():
         jitter=0,
         retry_on=frozenset({"policy"}),
         at_least_once=False,
+        providers=2,
     )
     assert {
         name: tuple(v) if isinstance(v, list) else v for name, v in effective(said).items()

@@ -1,0 +1,108 @@
+"""`/providers`: accounts with vendors. Credentials only go in."""
+
+from typing import Any, Final
+
+from cdp.domain.provider_account import ProviderAccount
+from cdp.http.answer import Answer, json_answer
+from cdp.http.call import Call
+from cdp.http.entity_tags import tagged_answer, versions_asked_for
+from cdp.http.json_body import json_body
+from cdp.http.pagination import cursor_of, limit_of, page_of
+from cdp.http.parameters import known_parameters, name_in_path
+from cdp.http.provider_models import ProviderChangeIn, ProviderIn
+from cdp.services.provider_service import kind_of, kinds
+
+_SCOPE: Final = "providers"
+
+
+async def list_kinds(call: Call) -> Answer:
+    """What kinds there are, and what each takes."""
+    return json_answer(
+        {
+            "items": [
+                {
+                    "kind": each.kind,
+                    "channel": each.kind.partition(".")[0],
+                    "settings": each.model.model_json_schema(),
+                    "credentials": list(each.secrets),
+                }
+                for each in kinds()
+            ]
+        }
+    )
+
+
+async def create_provider(call: Call) -> Answer:
+    """Set up a provider."""
+    given = await json_body(call, ProviderIn)
+    account = await call.services.providers.create(
+        call.caller.client.id,
+        name=given.name,
+        kind=given.kind,
+        settings=given.settings,
+        is_enabled=given.enabled,
+    )
+    return tagged_answer(provider_view(account), account.version, status=201)
+
+
+async def list_providers(call: Call) -> Answer:
+    """A page of providers in the order of their names."""
+    known_parameters(call, frozenset({"limit", "cursor"}))
+    limit = limit_of(call)
+    after = cursor_of(call, _SCOPE)
+    page = await call.services.providers.page(
+        call.caller.client.id, after=None if after is None else after.decode(), limit=limit + 1
+    )
+    return json_answer(
+        page_of(
+            call,
+            _SCOPE,
+            page,
+            limit=limit,
+            position=lambda account: account.name.encode(),
+            view=provider_view,
+        )
+    )
+
+
+async def get_provider(call: Call) -> Answer:
+    """One provider."""
+    account = await call.services.providers.get(call.caller.client.id, name_in_path(call))
+    return tagged_answer(provider_view(account), account.version)
+
+
+async def put_provider(call: Call) -> Answer:
+    """Change a provider."""
+    name = name_in_path(call)
+    given = await json_body(call, ProviderChangeIn)
+    account = await call.services.providers.replace(
+        call.caller.client.id,
+        name,
+        settings=given.settings,
+        is_enabled=given.enabled,
+        seen=versions_asked_for(call.headers),
+    )
+    return tagged_answer(provider_view(account), account.version)
+
+
+async def delete_provider(call: Call) -> Answer:
+    """Take a provider away."""
+    await call.services.providers.delete(
+        call.caller.client.id, name_in_path(call), seen=versions_asked_for(call.headers)
+    )
+    return Answer(status=204, body=b"")
+
+
+def provider_view(account: ProviderAccount) -> dict[str, Any]:
+    """A provider; of a credential no more than whether it is set."""
+    return {
+        "name": account.name,
+        "kind": account.kind,
+        "channel": account.channel,
+        "settings": dict(account.settings),
+        "credentials": {name: name in account.secrets for name in kind_of(account.kind).secrets},
+        "enabled": account.is_enabled,
+        "version": account.version,
+        "created_at": account.created_at,
+        "updated_at": account.updated_at,
+    }
