@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
-from cdp.default_providers import default_providers
 from cdp.domain.delivery_config import ALL, DeliveryConfig
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.ids import ClientId
@@ -22,8 +21,7 @@ from cdp.embedded.state import StateFolder
 from cdp.http.call import ApiServices
 from cdp.ports.clock import Clock, SystemClock
 from cdp.ports.handoff import ContentResolver, Handoff
-from cdp.ports.provider import Provider, ProviderTools
-from cdp.providers.registry import load
+from cdp.provider_wiring import AccountOpener, default_accounts, secret_box
 from cdp.rendering.links import decorate
 from cdp.rendering.sandbox import SandboxedRenderer
 from cdp.services.access_service import AccessService
@@ -39,12 +37,11 @@ from cdp.services.delivery_tracking_service import DeliveryTrackingService
 from cdp.services.message_composition import Composer
 from cdp.services.message_service import MessageService, TrackingUrls
 from cdp.services.partition_service import PartitionAssigner, PartitionHolder, PartitionOwners
-from cdp.services.provider_roster import Account, ProviderRoster, Providers
+from cdp.services.provider_roster import ProviderRoster, Providers
 from cdp.services.provider_routing import ProviderRouting
 from cdp.services.provider_service import ProviderService
 from cdp.services.queueing_service import QueueingService
 from cdp.services.scheduling_service import SchedulingService
-from cdp.services.secret_box import SecretBox
 from cdp.services.segment_service import SegmentService
 from cdp.services.template_service import TemplateEngine, TemplateService
 from cdp.services.verification_service import VerificationService
@@ -344,57 +341,25 @@ class Wiring:
         return ProviderService(
             accounts=ProviderAccounts(self.database),
             configs=DeliveryConfigs(self.database),
-            box=self.secret_box,
+            box=secret_box(self.settings, lambda: self.state.secrets_key),
             clock=self.clock,
             random_bytes=secrets.token_bytes,
         )
 
-    @cached_property
-    def secret_box(self) -> SecretBox:
-        """What providers' credentials are sealed with."""
-        given = self.settings.secrets_keys
-        if given is None:
-            return SecretBox({"embedded": self.state.secrets_key})
-        pairs = (entry.split(":", 1) for entry in given.get_secret_value().split(","))
-        return SecretBox({name.strip(): bytes.fromhex(key) for name, key in pairs})
-
     def providers(self, channel: str) -> Providers:
         """The providers of a worker."""
+        opener = AccountOpener(
+            settings=self.settings, clock=self.clock, inbox=InboxEntries(self.database)
+        )
         routing = ProviderRouting(
             config=self.config,
             providers=self.provider_service(),
-            defaults={channel: self.default_accounts(channel)},
+            defaults={
+                channel: default_accounts(self.settings, channel, hook_key=self.keys.tracking_key)
+            },
             clock=self.clock,
         )
-        return ProviderRoster(routing=routing, open_account=self.open_account, clock=self.clock)
-
-    def open_account(self, account: Account) -> Provider[Any]:
-        """A provider with an account's settings."""
-        adapter = load(account.kind)
-        tools = ProviderTools(
-            clock=self.clock,
-            reach_private=self.reaches_private or not account.is_clients,
-            inbox=InboxEntries(self.database),
-        )
-        provider: Provider[Any] = adapter.open(
-            adapter.Settings.model_validate(dict(account.settings)), tools
-        )
-        return provider
-
-    @property
-    def reaches_private(self) -> bool:
-        """Whether what clients name may lie in private networks."""
-        given = self.settings.private_targets
-        return self.settings.mongo_uri is None if given is None else given
-
-    def default_accounts(self, channel: str) -> list[Account]:
-        """What the settings say of a channel: a real server, or the embedded mailbox."""
-        return [
-            Account(key=f"settings:{kind}", version=1, name=kind, kind=kind, settings=settings)
-            for kind, settings in default_providers(self.settings, hook_key=self.keys.tracking_key)
-            .get(channel, {})
-            .items()
-        ]
+        return ProviderRoster(routing=routing, open_account=opener, clock=self.clock)
 
     def delivery_tracking_service(self) -> DeliveryTrackingService:
         """The Delivery Tracking Service."""

@@ -12,6 +12,8 @@ ENTRY_POINT_GROUP: Final = "cdp.providers"
 
 PROVIDERS: Final[dict[str, str]] = {
     "email.smtp": "cdp.providers.email.smtp:SmtpProvider",
+    "email.ses": "cdp.providers.email.ses:SesEmail",
+    "sms.sns": "cdp.providers.sms.sns:SnsSms",
     "sms.twilio": "cdp.providers.sms.twilio:TwilioSms",
     "push.fcm": "cdp.providers.push.fcm:FcmPush",
     "push.apns": "cdp.providers.push.apns:ApnsPush",

@@ -68,6 +68,9 @@ def test_the_platform_has_the_same_versions_in_every_lock(lock):
 PROVIDED_BY = {
     "bson": "pymongo",
     "grpc": "grpcio",
+    "aiobotocore": "aioboto3",
+    "botocore": "aioboto3",
+    "h2": "httpx",
     "http_ece": "http-ece",
     "jwt": "pyjwt",
     "markupsafe": "jinja2",

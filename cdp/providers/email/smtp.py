@@ -14,7 +14,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final, Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from cdp.ports.provider import (
     Accepted,
@@ -28,6 +28,7 @@ from cdp.ports.provider import (
     Unknown,
 )
 from cdp.providers.email.classification import asks_for_slower_pace
+from cdp.providers.email.dkim import Signer, private_key, signing
 from cdp.providers.email.mime import build
 from cdp.providers.email.smtp_connection import (
     ConnectionRefused,
@@ -58,11 +59,39 @@ class SmtpSettings(ProviderSettings):
     connections_max: int = Field(8, ge=1, le=50)
     tls_ca_file: str | None = Field(None, max_length=500)
 
+    dkim_domain: str | None = Field(
+        None,
+        max_length=253,
+        pattern=r"^[a-z0-9.-]+$",
+        description="Emails from this domain and those below it are signed for it.",
+    )
+    dkim_selector: str | None = Field(None, max_length=63, pattern=r"^[a-z0-9.-]+$")
+    dkim_private_key: SecretStr | None = Field(
+        None, description="In PEM: RSA of 2048 bits, or Ed25519."
+    )
+
+    @field_validator("dkim_private_key")
+    @classmethod
+    def _is_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            private_key(value.get_secret_value())
+        return value
+
     @model_validator(mode="after")
-    def _has_a_whole_account(self) -> "SmtpSettings":
+    def _is_whole(self) -> "SmtpSettings":
         if self.username is not None and self.password is None:
             raise ValueError("a user name needs a password")
+        dkim = (self.dkim_domain, self.dkim_selector, self.dkim_private_key)
+        if any(dkim) and not all(dkim):
+            raise ValueError("DKIM needs a domain, a selector and a private key")
         return self
+
+    def signer(self) -> Signer | None:
+        """Who signs, where it is set."""
+        if not (self.dkim_domain and self.dkim_selector and self.dkim_private_key):
+            return None
+        key = private_key(self.dkim_private_key.get_secret_value())
+        return Signer(domain=self.dkim_domain, selector=self.dkim_selector, key=key)
 
 
 class SmtpProvider(Provider[EmailMessage]):
@@ -95,7 +124,7 @@ class SmtpProvider(Provider[EmailMessage]):
     @classmethod
     def open(cls, settings: Any, tools: ProviderTools) -> "SmtpProvider":
         """See `Adapter.open`."""
-        password = settings.password
+        password, signer = settings.password, settings.signer()
         return cls(
             SmtpAccount(
                 host=settings.host,
@@ -106,7 +135,8 @@ class SmtpProvider(Provider[EmailMessage]):
                 connections_max=settings.connections_max,
                 tls_ca_file=settings.tls_ca_file,
                 public_only=not tools.reach_private,
-            )
+            ),
+            compose=build if signer is None else signing(signer),
         )
 
     async def deliver(self, messages: Sequence[EmailMessage], report: Report[EmailMessage]) -> None:

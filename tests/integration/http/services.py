@@ -180,13 +180,7 @@ def _services(
         delivery_configs=DeliveryConfigService(
             configs=DeliveryConfigs(database), clock=clock, random_bytes=os.urandom
         ),
-        providers=ProviderService(
-            accounts=ProviderAccounts(database),
-            configs=DeliveryConfigs(database),
-            box=SecretBox({"test": b"s" * 32}),
-            clock=clock,
-            random_bytes=os.urandom,
-        ),
+        providers=_providers(database, clock),
         backlog=Backlog(
             client_max=limits.client_max,
             platform_max=limits.platform_max,
@@ -203,6 +197,16 @@ def _services(
         ready=ready,
         requests_max=limits.requests_max,
         metrics_token=limits.metrics_token,
+    )
+
+
+def _providers(database: Database, clock: Clock) -> ProviderService:
+    return ProviderService(
+        accounts=ProviderAccounts(database),
+        configs=DeliveryConfigs(database),
+        box=SecretBox({"test": b"s" * 32}),
+        clock=clock,
+        random_bytes=os.urandom,
     )
 
 
