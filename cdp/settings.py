@@ -82,6 +82,10 @@ class Settings(BaseSettings):
     )
     mailbox_smtp_port: PositiveInt = Field(2525, description="SMTP port of the mailbox.")
     mailbox_http_port: PositiveInt = Field(8025, description="HTTP port of the mailbox.")
+    inbox_origins: str = Field(
+        "",
+        description="Origins of pages that may read inboxes, with commas: `https://app.example`.",
+    )
     private_targets: bool | None = Field(
         None,
         description="Whether webhooks and clients' providers may be in private networks; unset: "

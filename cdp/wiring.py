@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from random import Random
 from typing import Any, Final
@@ -19,6 +18,7 @@ from cdp.domain.delivery_result import WorkItem
 from cdp.domain.ids import ClientId
 from cdp.embedded.state import StateFolder
 from cdp.http.call import ApiServices
+from cdp.keys import Keys
 from cdp.ports.clock import Clock, SystemClock
 from cdp.ports.handoff import ContentResolver, Handoff
 from cdp.provider_wiring import AccountOpener, default_accounts, secret_box
@@ -34,6 +34,7 @@ from cdp.services.communication_service import CommunicationService
 from cdp.services.delivery_config_service import DeliveryConfigService
 from cdp.services.delivery_service import DeliveryLimits, DeliveryService
 from cdp.services.delivery_tracking_service import DeliveryTrackingService
+from cdp.services.inbox_service import InboxService, InboxStreams, InboxTokens
 from cdp.services.message_composition import Composer
 from cdp.services.message_service import MessageService, TrackingUrls
 from cdp.services.partition_service import PartitionAssigner, PartitionHolder, PartitionOwners
@@ -65,15 +66,6 @@ from cdp.storage.templates import Templates
 from cdp.telemetry import Telemetry
 
 TRACKING_PATH: Final = "/t"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Keys:
-    """The keys that ids, links and API keys are made with."""
-
-    id_key: bytes
-    tracking_key: bytes
-    key_pepper: bytes
 
 
 class Wiring:
@@ -250,6 +242,8 @@ class Wiring:
         ready: Callable[[], Awaitable[Mapping[str, Any]]],
     ) -> ApiServices:
         """All that the Client API Service asks."""
+        entries = InboxEntries(self.database)
+        tracking = self.delivery_tracking_service()
         return ApiServices(
             access=self.access_service(),
             config=self.config,
@@ -278,6 +272,11 @@ class Wiring:
             delivery_configs=self.delivery_config_service(),
             providers=self.provider_service(),
             segments=self.segment_service(),
+            inbox=InboxService(entries=entries, tracking=tracking, clock=self.clock),
+            inbox_tokens=InboxTokens(key=self.keys.inbox_key, clock=self.clock),
+            inbox_streams=InboxStreams(entries=entries),
+            tracking=tracking,
+            origins=frozenset(filter(None, self.settings.inbox_origins.split(","))),
             backlog=backlog,
             clock=self.clock,
             random_bytes=secrets.token_bytes,

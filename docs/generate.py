@@ -39,7 +39,7 @@ MEANINGS: Final[Mapping[EventName, str]] = {
     EventName.UNDELIVERABLE: "It was given up; the event says why.",
     EventName.REPLAYED: "An undeliverable one was opened again. Nothing records it yet.",
     EventName.OPENED: "The pixel of the message was fetched.",
-    EventName.READ: "The message was read. Nothing records it yet.",
+    EventName.READ: "The message was read, as the client's own app says.",
     EventName.CLICKED: "A link was followed; the event has its URL.",
     EventName.DELIVERY_CONFIRMED: "The provider confirmed delivery. Nothing records it yet.",
     EventName.BOUNCED: "It came back after it was taken. Nothing records it yet.",

@@ -2,8 +2,10 @@
 
 import hmac
 
-from cdp.errors import Unauthenticated
+from cdp.channels.in_app import normalise_user
+from cdp.errors import FieldError, Invalid, Unauthenticated
 from cdp.http.call import Call
+from cdp.services.inbox_service import InboxUser
 
 
 async def authenticate(call: Call) -> None:
@@ -16,6 +18,30 @@ async def authenticate(call: Call) -> None:
     call.signed_in = await call.services.access.authenticate(
         None if header is None else header.decode("latin-1")
     )
+
+
+async def authenticate_recipient(call: Call) -> None:
+    """Note on the call whose inbox it is for: by a recipient's token, or by an API key of the
+    client's backend together with the parameter `user`.
+
+    Raises:
+        Unauthenticated: neither came.
+        Invalid: a key came without a user.
+    """
+    header = call.headers.get(b"authorization", b"").decode("latin-1")
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() == "bearer" and token.count(".") == 2:
+        call.signed_recipient = call.services.inbox_tokens.read(token)
+        return
+    await authenticate(call)
+    user = call.query.get("user", "")
+    try:
+        normalise_user(user)
+    except ValueError as error:
+        raise Invalid(
+            [FieldError(pointer="user", code="user_invalid", detail=f"{error}.")]
+        ) from None
+    call.signed_recipient = InboxUser(client_id=call.caller.client.id, user=user)
 
 
 def require_metrics_token(call: Call) -> None:

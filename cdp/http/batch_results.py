@@ -25,7 +25,7 @@ FORMATS: Final = {"json": JSON, "csv": CSV, "ndjson": NDJSON}
 COLUMNS: Final = (
     "id", "communication_id", "to", "status", "reason", "attempts", "priority", "campaign",
     "segment", "reference", "send_at", "expires_at", "created_at", "updated_at", "delivered_at",
-    "opened_at", "clicked_at",
+    "opened_at", "read_at", "clicked_at",
 )  # fmt: skip
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet would run (OWASP ASVS 1.2.10)."""

@@ -22,6 +22,8 @@ from cdp.services.communication_intake import GroupCommit
 from cdp.services.communication_reading import CommunicationReading
 from cdp.services.communication_service import CommunicationService
 from cdp.services.delivery_config_service import DeliveryConfigService
+from cdp.services.delivery_tracking_service import DeliveryTrackingService
+from cdp.services.inbox_service import InboxService, InboxStreams, InboxTokens, InboxUser
 from cdp.services.provider_service import ProviderService
 from cdp.services.segment_service import SegmentService
 from cdp.services.template_service import TemplateService
@@ -51,6 +53,10 @@ class ApiServices:
     segments: SegmentService
     delivery_configs: DeliveryConfigService
     providers: ProviderService
+    inbox: InboxService
+    inbox_tokens: InboxTokens
+    inbox_streams: InboxStreams
+    tracking: DeliveryTrackingService
     backlog: Backlog
     clock: Clock
     random_bytes: Callable[[int], bytes]
@@ -64,6 +70,8 @@ class ApiServices:
     """What works: `{"ready": bool, ...}`."""
     metrics_token: str | None = None
     """Asked from whoever scrapes `/metrics`, as a bearer token; None leaves it open."""
+    origins: frozenset[str] = frozenset()
+    """Origins of pages that may call the routes for recipients."""
     requests_max: int = 500
     """Requests in flight in this process; beyond, they are refused."""
     batch_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -83,6 +91,13 @@ class Call:
     services: ApiServices
     headers: Mapping[bytes, bytes]
     signed_in: Caller | None = field(default=None)
+    signed_recipient: InboxUser | None = field(default=None)
+
+    @property
+    def recipient(self) -> InboxUser:
+        """Whose inbox it is about."""
+        assert self.signed_recipient is not None, "this route is not for recipients"
+        return self.signed_recipient
 
     @property
     def caller(self) -> Caller:

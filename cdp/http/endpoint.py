@@ -17,8 +17,9 @@ from starlette.types import Receive, Scope, Send
 
 from cdp.errors import BacklogFull, CdpError, OutcomeUnknown, PlatformFull
 from cdp.http.answer import Answer
-from cdp.http.authentication import authenticate
+from cdp.http.authentication import authenticate, authenticate_recipient
 from cdp.http.call import ApiServices, Call, Handler
+from cdp.http.origins import preflight_answer, shared_with_origin
 from cdp.http.problems import MethodNotAllowed, problem_answer
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,8 @@ class Route:
     operation: Operation
     open: bool = False
     """Whether it answers without an API key."""
+    for_recipients: bool = False
+    """Whether a recipient's own token opens it, also from a page of the client's."""
     deadline_s: float = DEADLINE_S
 
     @property
@@ -122,6 +125,7 @@ class PathEndpoint:
         if "GET" in self._routes:
             # The server leaves the body out.
             self._routes["HEAD"] = self._routes["GET"]
+        self._is_for_recipients = any(route.for_recipients for route in routes)
         self._services = services
         self._gate = gate
 
@@ -130,12 +134,17 @@ class PathEndpoint:
         loop = asyncio.get_running_loop()
         began = loop.time()
         route = self._routes.get(scope["method"])
-        if route is None:
+        if route is None and scope["method"] == "OPTIONS" and self._is_for_recipients:
+            name = "OPTIONS"
+            answer = preflight_answer(self._services, scope, self._routes)
+        elif route is None:
             name = "other"
             answer = problem_answer(MethodNotAllowed(sorted(self._routes)))
         else:
             name = route.name
             answer = await self._within_limits(route, scope, receive)
+            if route.for_recipients:
+                answer = shared_with_origin(answer, self._services, scope)
         metrics = self._services.metrics
         metrics.count("cdp_http_requests", route=name, status=str(answer.status))
         metrics.observe("cdp_http_seconds", loop.time() - began, route=name)
@@ -167,8 +176,12 @@ class PathEndpoint:
     async def _let_in(self, route: Route, call: Call) -> Answer:
         self._gate.enter()
         try:
-            await authenticate(call)
-            client_id = call.caller.client.id
+            if route.for_recipients:
+                await authenticate_recipient(call)
+                client_id = call.recipient.client_id
+            else:
+                await authenticate(call)
+                client_id = call.caller.client.id
             self._gate.enter_client(client_id)
             try:
                 return await route.handler(call)

@@ -119,4 +119,18 @@ PROVIDER_CHANGE: Final[dict[str, Any]] = {
     },
     "enabled": True,
 }
+INBOX_TOKEN: Final[dict[str, Any]] = {"user": "user-4711", "life_s": 3_600}
+INBOX_MARK: Final[dict[str, Any]] = {
+    "ids": ["01900000-0000-7000-8000-000000000000"],
+    "mark": "read",
+}
+ENGAGEMENT: Final[dict[str, Any]] = {
+    "events": [
+        {
+            "id": "01900000-0000-7000-8000-000000000000",
+            "event": "clicked",
+            "url": "https://shop.example/orders/7",
+        }
+    ]
+}
 EXPLAIN: Final[dict[str, Any]] = {"channel": "email", "campaign": "spring", "segment": "vip"}

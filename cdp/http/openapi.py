@@ -59,7 +59,13 @@ def document(routes: Sequence[Route]) -> Json:
                     "type": "http",
                     "scheme": "bearer",
                     "bearerFormat": "cdp_live_<id>_<secret>_<checksum>",
-                }
+                },
+                "inboxToken": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "From `POST /inbox/tokens`, for one user's inbox.",
+                },
             },
         },
     }
@@ -86,6 +92,8 @@ def _operation(route: Route) -> Json:
         operation["requestBody"] = {"required": True, "content": bodies}
     if route.open:
         operation["security"] = []
+    elif route.for_recipients:
+        operation["security"] = [{"inboxToken": []}, {"apiKey": []}]
     return operation
 
 

@@ -97,6 +97,7 @@ class RecipientOut(Output):
     updated_at: datetime
     delivered_at: datetime | None
     opened_at: datetime | None
+    read_at: datetime | None
     clicked_at: datetime | None
 
 

@@ -15,6 +15,8 @@ from cdp.http import (
 from cdp.http.communication_models import CommunicationIn
 from cdp.http.configuration_routes import DELIVERY_CONFIGS, SEGMENTS
 from cdp.http.endpoint import BATCH_DEADLINE_S, Operation, Route
+from cdp.http.engagement import ENGAGEMENT
+from cdp.http.inbox_routes import INBOX
 from cdp.http.items import ITEMS_MAX
 from cdp.http.models import ChangeIn
 from cdp.http.provider_routes import PROVIDERS
@@ -278,5 +280,7 @@ ROUTES: Final[Sequence[Route]] = (
     *SEGMENTS,
     *DELIVERY_CONFIGS,
     *PROVIDERS,
+    *INBOX,
+    *ENGAGEMENT,
     *OPERATIONS,
 )

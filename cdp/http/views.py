@@ -53,6 +53,7 @@ def recipient_view(result: ResultView) -> dict[str, Any]:
         "updated_at": result.updated_at,
         "delivered_at": result.delivered_at,
         "opened_at": result.opened_at,
+        "read_at": result.read_at,
         "clicked_at": result.clicked_at,
     }
 

@@ -57,6 +57,7 @@ class ResultView:
     updated_at: datetime
     delivered_at: datetime | None
     opened_at: datetime | None
+    read_at: datetime | None
     clicked_at: datetime | None
 
 
@@ -310,5 +311,6 @@ def _view(document: Document, *, name: str = "") -> ResultView:
         updated_at=document["updated_at"],
         delivered_at=document.get("delivered_at"),
         opened_at=document.get("opened_at"),
+        read_at=document.get("read_at"),
         clicked_at=document.get("clicked_at"),
     )

@@ -27,7 +27,11 @@ log = logging.getLogger(__name__)
 WAITING_MAX: Final = 20_000
 GROUP_MAX: Final = 1_000
 USER_AGENT_CHARS_MAX: Final = 200
-FIELD_OF: Final = {EventName.OPENED: "opened_at", EventName.CLICKED: "clicked_at"}
+FIELD_OF: Final = {
+    EventName.OPENED: "opened_at",
+    EventName.READ: "read_at",
+    EventName.CLICKED: "clicked_at",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,9 +151,22 @@ class DeliveryTrackingService:
                 await asyncio.sleep(1.0)
                 return
 
+    async def record_of_client(
+        self, client_id: ClientId, group: Sequence[Engagement]
+    ) -> set[ResultId]:
+        """Record what a client reports of its own communications; of which it was recorded."""
+        items = await self._results.items_across_clients({e.result_id for e in group})
+        own = {r: item for r, item in items.items() if item.client_id == client_id}
+        return await self._record([e for e in group if e.result_id in own], own)
+
     async def record(self, group: Sequence[Engagement]) -> None:
         """Insert the events of what was attempted at all, then mark the results."""
         items = await self._results.items_across_clients({e.result_id for e in group})
+        await self._record(group, items)
+
+    async def _record(
+        self, group: Sequence[Engagement], items: Mapping[ResultId, WorkItem]
+    ) -> set[ResultId]:
         attempted = await self._attempted(items)
         known = [e for e in group if e.result_id in attempted]
         unique = {(e.result_id, e.name, e.url): e for e in reversed(known)}
@@ -159,6 +176,7 @@ class DeliveryTrackingService:
             ids = {e.result_id for e in unique.values() if e.name is name}
             if ids:
                 await self._results.mark_engaged(field, self._clock.now(), list(ids))
+        return attempted
 
     async def _attempted(self, items: Mapping[ResultId, WorkItem]) -> set[ResultId]:
         """Content can be looked at before it is sent; nobody has opened that message yet.
@@ -175,7 +193,7 @@ class DeliveryTrackingService:
         }
 
     def _event(self, engagement: Engagement, client_id: ClientId) -> Event:
-        metadata = {"user_agent": engagement.user_agent}
+        metadata = {"user_agent": engagement.user_agent} if engagement.user_agent else {}
         if engagement.url:
             metadata["url"] = engagement.url
         return Event(

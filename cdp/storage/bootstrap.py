@@ -71,6 +71,7 @@ def _platform() -> list[dict[str, Any]]:
         *(_on(name, "find", "insert") for name in (*INSERT_ONLY, "links")),
         *(_on(name, "find", "insert", "update", "remove") for name in CHANGEABLE),
         _on("delivery_results", "find", "insert", "update"),
+        _on("inbox", "changeStream"),
         _on("migrations", "find"),
     ]
 

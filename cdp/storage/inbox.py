@@ -1,6 +1,6 @@
 """`inbox`: in-app messages, one document for each, by client and user."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -67,10 +67,43 @@ class InboxEntries:
             )
         return found
 
-    async def unarchive(self, client_id: ClientId, user: str, ids: Sequence[ResultId]) -> None:
-        """Bring archived entries back."""
+    async def unarchive(
+        self, client_id: ClientId, user: str, ids: Sequence[ResultId]
+    ) -> list[ResultId]:
+        """Bring archived entries back; those that there are."""
         query = {"_id": {"$in": list(ids)}, "client_id": client_id, "user": user}
+        found = [document["_id"] async for document in self._collection.find(query, {"_id": 1})]
         await self._collection.update_many(query, {"$unset": {"archived_at": ""}})
+        return found
+
+    async def find(
+        self, client_id: ClientId, user: str, ids: Sequence[ResultId]
+    ) -> list[InboxEntry]:
+        """These entries, the oldest first."""
+        query = {"_id": {"$in": list(ids)}, "client_id": client_id, "user": user}
+        return [_entry(d) async for d in self._collection.find(query).sort("_id", 1)]
+
+    async def watch(self, tell: Callable[[ClientId, str, ResultId | None], None]) -> None:
+        """Tell whose inbox changes, for as long as MongoDB is there: with the id of a new entry,
+        or None for any other change.
+        """
+        pipeline: list[Document] = [
+            {"$match": {"operationType": {"$in": ["insert", "update"]}}},
+            {
+                "$project": {
+                    "operationType": 1,
+                    "fullDocument._id": 1,
+                    "fullDocument.client_id": 1,
+                    "fullDocument.user": 1,
+                }
+            },
+        ]
+        async with await self._collection.watch(pipeline, full_document="updateLookup") as changes:
+            async for change in changes:
+                document = change.get("fullDocument")
+                if document is not None:
+                    new = document["_id"] if change["operationType"] == "insert" else None
+                    tell(document["client_id"], document["user"], new)
 
 
 def _visible(client_id: ClientId, user: str, now: datetime) -> dict[str, Any]:

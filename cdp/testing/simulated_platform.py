@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.shard_state import ShardLimits, ShardState
+from cdp.keys import Keys
 from cdp.services.communication_service import CommunicationService
 from cdp.services.delivery_service import DeliveryService
 from cdp.services.provider_roster import OneProvider, Providers
@@ -19,7 +20,7 @@ from cdp.telemetry import Telemetry
 from cdp.testing.memory_store import MemoryDatabase, MemoryServer
 from cdp.testing.simulated_provider import ProviderSide, SimulatedProvider
 from cdp.testing.simulated_world import Process, World
-from cdp.wiring import Keys, Wiring
+from cdp.wiring import Wiring
 
 PARTITIONS: Final = 8
 ATTEMPT_LEASE_S: Final = 12.0

@@ -9,6 +9,7 @@ from cdp.http.app import ROUTES, ApiServices, build_app
 from cdp.http.openapi import document
 from cdp.ports.clock import SystemClock
 from cdp.services.access_service import AccessService
+from cdp.services.inbox_service import InboxTokens
 from cdp.telemetry import Telemetry
 
 OPEN = {
@@ -41,7 +42,14 @@ def services():
         random_bytes=bytes,
     )
     given = {f.name: NOTHING for f in dataclasses.fields(ApiServices)}
-    given |= {"access": access, "metrics": Telemetry(), "requests_max": 10}
+    tokens = InboxTokens(key=b"k" * 32, clock=SystemClock())
+    given |= {
+        "inbox_tokens": tokens,
+        "origins": frozenset(),
+        "access": access,
+        "metrics": Telemetry(),
+        "requests_max": 10,
+    }
     return ApiServices(**given)
 
 

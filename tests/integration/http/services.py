@@ -10,8 +10,10 @@ from typing import Any
 from pymongo.monitoring import CommandListener
 
 from cdp.domain.delivery_result import WorkItem
+from cdp.domain.ids import ClientId, ResultId, fresh_id, text_of
 from cdp.http.app import ApiServices
 from cdp.ports.clock import Clock, SystemClock
+from cdp.ports.inbox import InboxEntry
 from cdp.ports.renderer import Rendered, RenderItem, RenderOutcome, RenderRefusal, TemplateSource
 from cdp.rendering.sandbox import SandboxedRenderer
 from cdp.services.access_service import AccessService
@@ -22,10 +24,12 @@ from cdp.services.communication_intake import CommunicationIntake, GroupCommit
 from cdp.services.communication_reading import CommunicationReading
 from cdp.services.communication_service import CommunicationService
 from cdp.services.delivery_config_service import DeliveryConfigService
+from cdp.services.delivery_tracking_service import DeliveryTrackingService
+from cdp.services.inbox_service import InboxService, InboxStreams, InboxTokens
 from cdp.services.provider_service import ProviderService
 from cdp.services.secret_box import SecretBox
 from cdp.services.segment_service import SegmentService
-from cdp.services.template_service import TemplateService
+from cdp.services.template_service import TemplateEngine, TemplateService
 from cdp.storage.batches import Batches
 from cdp.storage.clients import ApiKeys, Clients, Senders
 from cdp.storage.communication_logs import CommunicationLogs
@@ -34,6 +38,8 @@ from cdp.storage.communications import Communications
 from cdp.storage.database import Database
 from cdp.storage.delivery_configs import DeliveryConfigs
 from cdp.storage.delivery_results import DeliveryResults
+from cdp.storage.inbox import InboxEntries
+from cdp.storage.links import Links
 from cdp.storage.providers import ProviderAccounts
 from cdp.storage.segments import SegmentAssignments, Segments
 from cdp.storage.templates import Templates
@@ -77,6 +83,24 @@ class Api:
     disk: DiskSpace = field(
         default_factory=lambda: DiskSpace(free_bytes=10**12, total_bytes=10**12)
     )
+
+    async def put_into_inbox(self, client_id: ClientId, user: str) -> str:
+        """An entry in this user's inbox; its id."""
+        now = SystemClock().now()
+        result_id = ResultId(fresh_id(now, os.urandom))
+        await InboxEntries(self.database).put(
+            [
+                InboxEntry(
+                    result_id=result_id,
+                    client_id=client_id,
+                    user=user,
+                    title="Hi",
+                    body="Ho",
+                    created_at=now,
+                )
+            ]
+        )
+        return text_of(result_id)
 
     async def close(self) -> None:
         await self.engine.close()
@@ -155,6 +179,7 @@ def _services(
         await database.ping()
         return {"ready": True, "mongodb": True}
 
+    tracking = _tracking(database, clock)
     return ApiServices(
         access=_access(database, clock),
         config=_config(database, clock),
@@ -164,13 +189,7 @@ def _services(
         ),
         communications=communications,
         reading=_reading(database),
-        templates=TemplateService(
-            templates=Templates(database),
-            assignments=SegmentAssignments(database),
-            engine=engine,
-            clock=clock,
-            random_bytes=os.urandom,
-        ),
+        templates=_templates(database, engine, clock),
         segments=SegmentService(
             segments=Segments(database),
             assignments=SegmentAssignments(database),
@@ -181,6 +200,11 @@ def _services(
             configs=DeliveryConfigs(database), clock=clock, random_bytes=os.urandom
         ),
         providers=_providers(database, clock),
+        inbox=InboxService(entries=InboxEntries(database), tracking=tracking, clock=clock),
+        inbox_tokens=InboxTokens(key=b"i" * 32, clock=clock),
+        inbox_streams=InboxStreams(entries=InboxEntries(database)),
+        tracking=tracking,
+        origins=frozenset({"https://app.example"}),
         backlog=Backlog(
             client_max=limits.client_max,
             platform_max=limits.platform_max,
@@ -197,6 +221,27 @@ def _services(
         ready=ready,
         requests_max=limits.requests_max,
         metrics_token=limits.metrics_token,
+    )
+
+
+def _templates(database: Database, engine: TemplateEngine, clock: Clock) -> TemplateService:
+    return TemplateService(
+        templates=Templates(database),
+        assignments=SegmentAssignments(database),
+        engine=engine,
+        clock=clock,
+        random_bytes=os.urandom,
+    )
+
+
+def _tracking(database: Database, clock: Clock) -> DeliveryTrackingService:
+    return DeliveryTrackingService(
+        logs=CommunicationLogs(database),
+        results=DeliveryResults(database),
+        links=Links(database),
+        key=b"t" * 32,
+        clock=clock,
+        writer="test-tracking",
     )
 
 

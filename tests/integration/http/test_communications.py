@@ -227,6 +227,7 @@ async def test_a4_every_route_answers_404_to_another_clients_id(tenant: Tenant, 
         "POST /templates/{name}/render": {},
         "POST /templates/{name}/publish": {"version": 1},
         "PUT /delivery-configs/{id}": {"attempts_max": 9},
+        "PUT /providers/{name}": {"settings": {}},
         "PUT /segments/{name}/assignments": assignment,
     }
     tried = 0
