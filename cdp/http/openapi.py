@@ -14,6 +14,8 @@ from cdp.http.problems import PROBLEMS, TYPE_PREFIX
 Json = dict[str, Any]
 
 JSON_TYPE: Final = "application/json"
+EVENTS_TYPE: Final = "text/event-stream"
+"""Whose events are objects to those who read the document."""
 PROBLEM_TYPE: Final = "application/problem+json"
 REFERENCE: Final = "#/components/schemas/{model}"
 HEADERS_OF: Final[Mapping[int, Sequence[str]]] = {
@@ -108,7 +110,7 @@ def _answer(said: Operation, status: int) -> Json:
     model = said.answers.get(status)
     content: Json = {} if model is None else {JSON_TYPE: {"schema": _reference(model)}}
     content |= {
-        text: {"schema": {"type": "object" if text == JSON_TYPE else "string"}}
+        text: {"schema": {"type": "object" if text in (JSON_TYPE, EVENTS_TYPE) else "string"}}
         for text in said.texts
     }
     answer: Json = {"description": _sentence(model) if model else "Done."}
