@@ -3,35 +3,24 @@
 Each component builds its parts here, from the settings, for the process that it lives in.
 """
 
-import os
 import secrets
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
 from random import Random
-from typing import Any, Final
+from typing import Any
 
-from pydantic import SecretStr
-
-from cdp.domain.delivery_config import ALL, DeliveryConfig
+from cdp.configuration_parts import ConfigurationParts
 from cdp.domain.delivery_result import WorkItem
-from cdp.domain.ids import ClientId
-from cdp.embedded.state import StateFolder
 from cdp.http.call import ApiServices
-from cdp.keys import Keys
-from cdp.ports.clock import Clock, SystemClock
 from cdp.ports.handoff import ContentResolver, Handoff
-from cdp.provider_wiring import AccountOpener, default_accounts, secret_box
+from cdp.provider_wiring import AccountOpener, default_accounts
 from cdp.rendering.links import decorate
 from cdp.rendering.sandbox import SandboxedRenderer
-from cdp.services.access_service import AccessService
 from cdp.services.backlog import Backlog, DiskSpace
 from cdp.services.batch_intake import BatchIntake
-from cdp.services.client_config_service import ClientConfigService
 from cdp.services.communication_intake import CommunicationIntake, GroupCommit
 from cdp.services.communication_reading import CommunicationReading
-from cdp.services.communication_service import CommunicationService
-from cdp.services.delivery_config_service import DeliveryConfigService
 from cdp.services.delivery_service import DeliveryLimits, DeliveryService
 from cdp.services.delivery_tracking_service import DeliveryTrackingService
 from cdp.services.inbox_service import InboxService, InboxStreams, InboxTokens
@@ -40,103 +29,23 @@ from cdp.services.message_service import MessageService, TrackingUrls
 from cdp.services.partition_service import PartitionAssigner, PartitionHolder, PartitionOwners
 from cdp.services.provider_roster import ProviderRoster, Providers
 from cdp.services.provider_routing import ProviderRouting
-from cdp.services.provider_service import ProviderService
 from cdp.services.queueing_service import QueueingService
 from cdp.services.scheduling_service import SchedulingService
-from cdp.services.segment_service import SegmentService
 from cdp.services.template_service import TemplateEngine, TemplateService
 from cdp.services.verification_service import VerificationService
-from cdp.settings import Settings
 from cdp.storage.audit import AuditReads
 from cdp.storage.batches import Batches
-from cdp.storage.clients import ApiKeys, Clients, Senders
-from cdp.storage.communication_logs import CommunicationLogs
 from cdp.storage.communication_requests import CommunicationRequests, Recipients
 from cdp.storage.communications import Communications
-from cdp.storage.database import Database
-from cdp.storage.delivery_configs import DeliveryConfigs
-from cdp.storage.delivery_results import DeliveryResults
 from cdp.storage.inbox import InboxEntries
 from cdp.storage.links import Links
-from cdp.storage.migrations import migrate
 from cdp.storage.partition_leases import PartitionLeases
-from cdp.storage.providers import ProviderAccounts
-from cdp.storage.segments import SegmentAssignments, Segments
+from cdp.storage.segments import SegmentAssignments
 from cdp.storage.templates import Templates
-from cdp.telemetry import Telemetry
-
-TRACKING_PATH: Final = "/t"
 
 
-class Wiring:
+class Wiring(ConfigurationParts):
     """The parts of one process, each made when it is first asked for."""
-
-    def __init__(self, settings: Settings, *, component: str) -> None:
-        self.settings = settings
-        self.component = component
-        self.incarnation = f"{component}:{os.getpid()}:{secrets.token_hex(6)}"
-        """Names this process for ever: no other, and no later one, has the same."""
-        self.clock: Clock = SystemClock()
-        self.telemetry = Telemetry()
-
-    @cached_property
-    def state(self) -> StateFolder:
-        """The folder of the embedded parts."""
-        return StateFolder.open(self.settings.state_dir)
-
-    def mongo_uri(self, user: str, given: SecretStr | None) -> str:
-        """The URI that was given, or the embedded MongoDB's for this user."""
-        if given is not None:
-            return given.get_secret_value()
-        return self.state.mongo_uri(user, self.settings.mongo_port)
-
-    @cached_property
-    def database(self) -> Database:
-        """MongoDB, as the user that the component may be."""
-        settings = self.settings
-        if self.component == "delivery-tracking":
-            uri = self.mongo_uri("tracking", settings.mongo_tracking_uri)
-        elif self.component == "migrate":
-            uri = self.mongo_uri("migrate", settings.mongo_migrate_uri)
-        else:
-            uri = self.mongo_uri("platform", settings.mongo_uri)
-        return Database(uri, component=self.component)
-
-    @cached_property
-    def keys(self) -> Keys:
-        """The keys, from the settings or the state folder."""
-        settings = self.settings
-
-        def key(given: SecretStr | None, embedded: Callable[[], bytes]) -> bytes:
-            return bytes.fromhex(given.get_secret_value()) if given else embedded()
-
-        return Keys(
-            id_key=key(settings.id_key, lambda: self.state.credentials.id_key),
-            tracking_key=key(settings.tracking_key, lambda: self.state.credentials.tracking_key),
-            key_pepper=key(settings.key_pepper, lambda: self.state.credentials.key_pepper),
-        )
-
-    @cached_property
-    def results(self) -> DeliveryResults:
-        """`delivery_results`."""
-        return DeliveryResults(self.database)
-
-    @cached_property
-    def logs(self) -> CommunicationLogs:
-        """`communication_logs`."""
-        return CommunicationLogs(self.database)
-
-    @cached_property
-    def communications(self) -> CommunicationService:
-        """The Communication Service."""
-        return CommunicationService(
-            logs=self.logs,
-            results=self.results,
-            communications=Communications(self.database),
-            clock=self.clock,
-            writer=self.incarnation,
-            telemetry=self.telemetry,
-        )
 
     @cached_property
     def intake(self) -> CommunicationIntake:
@@ -150,35 +59,6 @@ class Wiring:
             writer=self.incarnation,
             partitions=self.settings.partitions,
             id_key=self.keys.id_key,
-        )
-
-    def segment_service(self) -> SegmentService:
-        """Segments and the templates that they get."""
-        return SegmentService(
-            segments=Segments(self.database),
-            assignments=SegmentAssignments(self.database),
-            templates=Templates(self.database),
-            clock=self.clock,
-        )
-
-    def delivery_config_service(self) -> DeliveryConfigService:
-        """Delivery configurations, made and changed."""
-        return DeliveryConfigService(
-            configs=DeliveryConfigs(self.database),
-            clock=self.clock,
-            random_bytes=secrets.token_bytes,
-        )
-
-    @cached_property
-    def config(self) -> ClientConfigService:
-        """The Client Config Service."""
-        return ClientConfigService(
-            clients=Clients(self.database),
-            senders=Senders(self.database),
-            templates=Templates(self.database),
-            delivery_configs=DeliveryConfigs(self.database),
-            assignments=SegmentAssignments(self.database),
-            clock=self.clock,
         )
 
     def message_service(self) -> MessageService:
@@ -196,27 +76,6 @@ class Wiring:
             clock=self.clock,
             random_bytes=secrets.token_bytes,
         )
-
-    @property
-    def tracking_base(self) -> str:
-        """The base of tracked URLs."""
-        own = f"http://{self.settings.http_host}:{self.settings.http_port}"
-        return (self.settings.public_url or own).rstrip("/") + TRACKING_PATH
-
-    def access_service(self) -> AccessService:
-        """Clients and API keys."""
-        return AccessService(
-            clients=Clients(self.database),
-            keys=ApiKeys(self.database),
-            senders=Senders(self.database),
-            pepper=self.keys.key_pepper,
-            clock=self.clock,
-            random_bytes=secrets.token_bytes,
-        )
-
-    async def set_retry_policy(self, client_id: ClientId | None, **fields: Any) -> None:
-        """Set a client's delivery configuration, or the platform's; see `DeliveryConfig`."""
-        await self.delivery_config_service().set(client_id, ALL, DeliveryConfig(**fields))
 
     def backlog(self) -> Backlog:
         """The limits on unfinished work; with the embedded MongoDB, on its disk as well."""
@@ -271,6 +130,7 @@ class Wiring:
             ),
             delivery_configs=self.delivery_config_service(),
             providers=self.provider_service(),
+            suppressions=self.suppression_service(),
             segments=self.segment_service(),
             inbox=InboxService(entries=entries, tracking=tracking, clock=self.clock),
             inbox_tokens=InboxTokens(key=self.keys.inbox_key, clock=self.clock),
@@ -329,20 +189,11 @@ class Wiring:
             communications=self.communications,
             contents=Communications(self.database),
             providers=self.providers(channel),
+            suppressions=self.suppression_service(),
             limits=DeliveryLimits(lease_s=self.settings.attempt_lease_s),
             compose=Composer(message_id_domain=self.settings.message_id_domain),
             clock=self.clock,
             worker=worker,
-        )
-
-    def provider_service(self) -> ProviderService:
-        """Providers, set up and changed."""
-        return ProviderService(
-            accounts=ProviderAccounts(self.database),
-            configs=DeliveryConfigs(self.database),
-            box=secret_box(self.settings, lambda: self.state.secrets_key),
-            clock=self.clock,
-            random_bytes=secrets.token_bytes,
         )
 
     def providers(self, channel: str) -> Providers:
@@ -369,6 +220,7 @@ class Wiring:
             key=self.keys.tracking_key,
             clock=self.clock,
             writer=self.incarnation,
+            suppressions=self.suppression_service(),
         )
 
     def verification_service(self) -> VerificationService:
@@ -378,11 +230,3 @@ class Wiring:
             clock=self.clock,
             lease_s=self.settings.attempt_lease_s,
         )
-
-    async def migrate(self) -> list[int]:
-        """Bring collections and indexes up to date; the numbers of what was applied."""
-        return await migrate(self.database)
-
-    async def close(self) -> None:
-        """Close what was opened."""
-        await self.database.close()

@@ -35,7 +35,7 @@ MEANINGS: Final[Mapping[EventName, str]] = {
     EventName.DELIVERY_FAILED: "The attempt failed, or nobody knows (`outcome: unknown`).",
     EventName.CANCELLED: "Its client took it back in time.",
     EventName.EXPIRED: "`expires_at` passed before an attempt began.",
-    EventName.SUPPRESSED: "Its recipient must not be written to. Nothing records it yet.",
+    EventName.SUPPRESSED: "Its recipient must not be written to.",
     EventName.UNDELIVERABLE: "It was given up; the event says why.",
     EventName.REPLAYED: "An undeliverable one was opened again. Nothing records it yet.",
     EventName.OPENED: "The pixel of the message was fetched.",
@@ -44,7 +44,7 @@ MEANINGS: Final[Mapping[EventName, str]] = {
     EventName.DELIVERY_CONFIRMED: "The provider confirmed delivery. Nothing records it yet.",
     EventName.BOUNCED: "It came back after it was taken. Nothing records it yet.",
     EventName.COMPLAINED: "The recipient called it spam. Nothing records it yet.",
-    EventName.UNSUBSCRIBED: "The recipient opted out. Nothing records it yet.",
+    EventName.UNSUBSCRIBED: "The recipient opted out.",
 }
 
 

@@ -21,6 +21,8 @@ class Channel:
     address: Callable[[str], str]
     """Makes an address the one form of it; raises `ValueError`."""
     needs_sender: bool = False
+    suppressed_as: Callable[[str], str] = str
+    """The form of an address, already in its one form, under which it is suppressed."""
 
 
 CHANNELS: Final[Mapping[str, Channel]] = {
@@ -30,6 +32,7 @@ CHANNELS: Final[Mapping[str, Channel]] = {
         finish=email.finish,
         address=email.normalise,
         needs_sender=True,
+        suppressed_as=email.suppression_key,
     ),
     "sms": Channel(
         parts=("text",),

@@ -30,5 +30,6 @@ class Communication:
     template_version: int | None = None
     locale: str | None = None
     """Of the template's variant."""
+    topic: str | None = None
     resolved_at: datetime
     """The time of CONTENT_RESOLVED; also the Date of the email, in every attempt."""

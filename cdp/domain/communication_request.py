@@ -62,6 +62,8 @@ class CommunicationRequest:
     """Given in full by the caller, by part, and delivered as it is: nothing in it is a template."""
     campaign: str | None = None
     segment: str | None = None
+    topic: str | None = None
+    """What it is about, where its recipients may opt out of that alone."""
     data: Mapping[str, Any] = field(default_factory=dict)
     priority: Priority = Priority.NORMAL
     send_at: datetime | None = None

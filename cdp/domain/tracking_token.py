@@ -18,6 +18,7 @@ LINKS_MAX: Final = 256
 """Links of one message that can be tracked: the token has one byte for the index."""
 _PIXEL: Final = b"o"
 _LINK: Final = b"c"
+_UNSUBSCRIBE: Final = b"u"
 _LINKS_ID_BYTES: Final = ID_BYTES + NONCE_BYTES
 
 
@@ -44,6 +45,19 @@ def links_id_of(result_id: ResultId, nonce: bytes) -> bytes:
 def sign_pixel(result_id: ResultId, *, key: bytes) -> str:
     """The pixel's token as it stands in a URL."""
     return _signed(_PIXEL + result_id, key)
+
+
+def sign_unsubscribe(result_id: ResultId, *, key: bytes) -> str:
+    """The token by which a recipient opts out, as it stands in a URL."""
+    return _signed(_UNSUBSCRIBE + result_id, key)
+
+
+def read_unsubscribe(text: str, *, key: bytes) -> ResultId | None:
+    """Whose opt-out it is, if the text is a token of ours, unaltered; else None."""
+    body = _verified(text, key)
+    if body is None or body[:1] != _UNSUBSCRIBE or len(body) != 1 + ID_BYTES:
+        return None
+    return ResultId(body[1:])
 
 
 def sign_link(link: LinkReference, *, key: bytes) -> str:

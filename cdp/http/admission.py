@@ -64,6 +64,7 @@ def request_of(
         content=content,
         campaign=given.campaign,
         segment=given.segment,
+        topic=given.topic,
         data=given.data,
         priority=PRIORITIES[given.priority],
         send_at=given.send_at,

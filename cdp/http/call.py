@@ -26,6 +26,7 @@ from cdp.services.delivery_tracking_service import DeliveryTrackingService
 from cdp.services.inbox_service import InboxService, InboxStreams, InboxTokens, InboxUser
 from cdp.services.provider_service import ProviderService
 from cdp.services.segment_service import SegmentService
+from cdp.services.suppression_service import SuppressionService
 from cdp.services.template_service import TemplateService
 
 
@@ -53,6 +54,7 @@ class ApiServices:
     segments: SegmentService
     delivery_configs: DeliveryConfigService
     providers: ProviderService
+    suppressions: SuppressionService
     inbox: InboxService
     inbox_tokens: InboxTokens
     inbox_streams: InboxStreams

@@ -198,6 +198,13 @@ class RequestIn(Input):
     template: TemplateName | None = None
     campaign: Label | None = None
     segment: Label | None = None
+    topic: Annotated[
+        Label | None,
+        Field(
+            description="What it is about. Recipients may opt out of that alone: emails get a link "
+            "for it."
+        ),
+    ] = None
     data: Data = Field(default_factory=dict)
     priority: PriorityWord = "normal"
     send_at: Time = None

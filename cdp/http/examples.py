@@ -133,4 +133,10 @@ ENGAGEMENT: Final[dict[str, Any]] = {
         }
     ]
 }
+SUPPRESSIONS: Final[dict[str, Any]] = {
+    "entries": [
+        {"channel": "email", "recipient": "ada@example.org", "reason": "complaint"},
+        {"channel": "sms", "recipient": "+4915112345678", "topic": "offers"},
+    ]
+}
 EXPLAIN: Final[dict[str, Any]] = {"channel": "email", "campaign": "spring", "segment": "vip"}

@@ -21,6 +21,7 @@ from cdp.http.items import ITEMS_MAX
 from cdp.http.models import ChangeIn
 from cdp.http.provider_routes import PROVIDERS
 from cdp.http.route_parts import LISTS, READS, WRITES, Parameter, paging, query_parameter
+from cdp.http.suppressions import SUPPRESSIONS
 from cdp.http.template_routes import TEMPLATES
 
 ID: Final[Parameter] = {
@@ -281,6 +282,7 @@ ROUTES: Final[Sequence[Route]] = (
     *DELIVERY_CONFIGS,
     *PROVIDERS,
     *INBOX,
+    *SUPPRESSIONS,
     *ENGAGEMENT,
     *OPERATIONS,
 )

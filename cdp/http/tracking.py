@@ -6,7 +6,7 @@ from typing import Final
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import Lifespan
 
@@ -20,6 +20,30 @@ _HEADERS: Final = {
     "referrer-policy": "no-referrer",
     "x-robots-tag": "noindex",
 }
+_PAGE_HEADERS: Final = {
+    **_HEADERS,
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "x-content-type-options": "nosniff",
+}
+_PAGE: Final = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Unsubscribe</title>
+<style>
+body {{ font: 1.1rem/1.5 system-ui, sans-serif }}
+body {{ max-width: 32rem; margin: 20vh auto; padding: 0 1rem }}
+button {{ font: inherit; padding: .5rem 1.5rem }}
+</style>
+{body}
+</html>
+"""
+ASKING: Final = _PAGE.format(
+    body="<h1>Unsubscribe?</h1><p>You will get no more messages of this kind.</p>"
+    '<form method="post"><button>Unsubscribe</button></form>'
+)
+DONE: Final = _PAGE.format(body="<h1>Done</h1><p>You will get no more messages of this kind.</p>")
 
 
 def build_app(
@@ -52,6 +76,16 @@ def build_app(
             count("cdp_engagements", event="CLICKED")
         return RedirectResponse(target, status_code=302, headers=_HEADERS)
 
+    async def opt_out(request: Request) -> Response:
+        # Only a POST acts: scanners follow every link that they see (RFC 8058, section 3.2).
+        token = request.path_params["token"]
+        if request.method != "POST":
+            service.opt_out_of(token)
+            return HTMLResponse(ASKING, headers=_PAGE_HEADERS)
+        await service.unsubscribed(token, user_agent=_user_agent(request))
+        count("cdp_engagements", event="UNSUBSCRIBED")
+        return HTMLResponse(DONE, headers=_PAGE_HEADERS)
+
     async def alive(_: Request) -> Response:
         return PlainTextResponse("ok")
 
@@ -59,6 +93,7 @@ def build_app(
         routes=[
             Route("/o/{token}.gif", pixel),
             Route("/c/{token}", click),
+            Route("/u/{token}", opt_out, methods=["GET", "POST"]),
             Route("/healthz", alive),
         ],
         exception_handlers={NotFound: _not_found, 404: _not_found, OutcomeUnknown: _later},

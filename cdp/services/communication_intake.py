@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
+from cdp.channels.table import CHANNELS
 from cdp.domain.communication_request import CommunicationRequest
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.event import Event, EventName, Status
@@ -213,10 +214,18 @@ def _new(accepted: Accepted) -> list[NewResult]:
             recipient=recipient.identifier,
             batch_id=request.batch_id,
             reference=request.reference,
+            suppressed_as=_other_spelling(request.channel, recipient.identifier),
+            topic=request.topic,
             created_at=request.requested_at,
         )
         for item, recipient in zip(accepted.items, request.recipients, strict=True)
     ]
+
+
+def _other_spelling(channel: str, identifier: str) -> str | None:
+    """How a recipient would be suppressed, where that is not how they are written to."""
+    spelling = CHANNELS[channel].suppressed_as(identifier)
+    return None if spelling == identifier else spelling
 
 
 class GroupCommit:

@@ -229,6 +229,20 @@ class CommunicationService:
 
         return await self._insist(client_id, result_ids, EventName.CANCELLED, cancelling)
 
+    async def suppress(
+        self, client_id: ClientId, result_ids: Sequence[ResultId], *, metadata: Mapping[str, Any]
+    ) -> list[ResultId]:
+        """Stop what can still be stopped; those that were.
+
+        What is being sent stays as it is, and is looked up again should it come back failed.
+        """
+
+        def stopping(item: WorkItem) -> Mapping[str, Any] | None:
+            return None if item.is_final or item.status is Status.SENDING else metadata
+
+        after = await self._insist(client_id, result_ids, EventName.SUPPRESSED, stopping)
+        return [r for r, item in after.items() if item.status is Status.SUPPRESSED]
+
     async def reschedule(
         self, client_id: ClientId, result_ids: Sequence[ResultId], *, change: Mapping[str, Any]
     ) -> dict[ResultId, WorkItem]:

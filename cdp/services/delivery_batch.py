@@ -7,7 +7,7 @@ recorded however long MongoDB is away, and the lease is renewed until it is.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -16,6 +16,7 @@ from cdp.domain.communication import Communication
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.event import EventName
 from cdp.domain.ids import ResultId
+from cdp.domain.suppression import Suppression
 from cdp.errors import OutcomeUnknown
 from cdp.ports.clock import Clock
 from cdp.ports.handoff import Report, Verdict
@@ -30,6 +31,7 @@ from cdp.ports.provider import (
 from cdp.services.communication_service import CommunicationService, Move
 from cdp.services.provider_roster import OpenProvider
 from cdp.services.queueing_service import is_expired
+from cdp.services.suppression_service import metadata_of
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,8 @@ GATHER_S: Final = 0.02
 """Outcomes wait so long for more; it is also so much longer that a killed worker makes doubles."""
 SHOW_AFTER_S: Final = 1.0
 """What is answered sooner never shows as being sent: its outcome is its next event."""
+BOUNCING: Final = frozenset({"email", "push"})
+"""Channels whose providers say at once, and surely, that an address does not exist."""
 BEGIN_SHARE: Final = 2 / 3
 """The part of a lease in which a send may begin; the rest is for its answer."""
 
@@ -58,6 +62,8 @@ class Assigned:
     provider: OpenProvider
     content: Communication | None
     """None where it is not there, which is never so by our own hand."""
+    suppressed_by: Suppression | None = None
+    """Why it must not be sent at all."""
 
 
 Chosen = Mapping[ResultId, Assigned]
@@ -74,6 +80,8 @@ class Desk:
     answer_s: float
     compose: Compose
     on_outcome: Callable[[OpenProvider, Outcome], None]
+    note_bounces: Callable[[Sequence[Communication]], Awaitable[None]]
+    """Keeps the addresses that a provider says do not exist."""
 
 
 class DeliveryBatch:
@@ -147,6 +155,9 @@ class DeliveryBatch:
     def _claiming(self, item: WorkItem, now: datetime, lease_ends: datetime) -> Move:
         if is_expired(item, now):
             return Move(item=item, name=E.EXPIRED, metadata={"reason": "expires_at"})
+        entry = self._chosen[item.result_id].suppressed_by
+        if entry is not None:
+            return Move(item=item, name=E.SUPPRESSED, metadata=metadata_of(entry))
         metadata = {
             "attempt": item.attempt + 1,
             "due_at": lease_ends,
@@ -239,6 +250,24 @@ class DeliveryBatch:
                 report = Report(item=item, verdict=Verdict.FAILED, retry_after_s=retry_after_s)
             self._reports[move.item.result_id] = report
             self._recorded.add(move.item.result_id)
+        await self._note_bounces(answered)
+
+    async def _note_bounces(self, answered: Sequence[tuple[ResultId, Outcome]]) -> None:
+        bounced = [
+            content
+            for result_id, outcome in answered
+            if isinstance(outcome, Rejected)
+            and outcome.failure is FailureClass.ADDRESS
+            and (content := self._chosen[result_id].content) is not None
+            and content.channel in BOUNCING
+        ]
+        if bounced:
+            # The outcome is recorded, so whatever goes wrong here must not be the message's fault.
+            try:
+                await self._desk.note_bounces(bounced)
+            except Exception as error:
+                facts = {"results": len(bounced), "error": type(error).__name__}
+                log.warning("bounced addresses are not kept", extra=facts)
 
     async def _advance_surely(self, moves: Sequence[Move]) -> list[WorkItem | None]:
         """Record outcomes even if MongoDB is away for a while: they exist nowhere else."""

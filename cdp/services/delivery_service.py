@@ -20,6 +20,7 @@ from cdp.services.communication_service import CommunicationService
 from cdp.services.delivery_batch import Assigned, Chosen, Compose, DeliveryBatch, Desk
 from cdp.services.provider_roster import OpenProvider, Providers, choose
 from cdp.services.queueing_service import is_suspect
+from cdp.services.suppression_service import SuppressionService
 from cdp.storage.communications import Communications
 
 
@@ -46,6 +47,7 @@ class DeliveryService:
         communications: CommunicationService,
         contents: Communications,
         providers: Providers,
+        suppressions: SuppressionService,
         limits: DeliveryLimits,
         compose: Compose,
         clock: Clock,
@@ -53,6 +55,7 @@ class DeliveryService:
     ) -> None:
         """`worker` is this worker's name, for the events."""
         self._providers = providers
+        self._suppressions = suppressions
         self._contents = contents
         self._clock = clock
         self._answer_s = limits.answer_s
@@ -66,6 +69,7 @@ class DeliveryService:
             answer_s=limits.answer_s,
             compose=compose,
             on_outcome=self._on_outcome,
+            note_bounces=suppressions.note_bounces,
         )
         self._batches: set[DeliveryBatch] = set()
         self._idle = asyncio.Event()
@@ -120,6 +124,7 @@ class DeliveryService:
                 self._contents.across_clients([item.result_id for item in items]),
                 self._providers.routes(items),
             )
+            suppressed = await self._suppressions.of(contents.values())
         except OutcomeUnknown:
             # MongoDB was not there to be asked, and nothing has been claimed.
             return {}
@@ -135,7 +140,9 @@ class DeliveryService:
         chosen = choose(items, fit, now=self._clock.monotonic())
         return {
             item.result_id: Assigned(
-                provider=chosen[item.result_id], content=contents.get(item.result_id)
+                provider=chosen[item.result_id],
+                content=contents.get(item.result_id),
+                suppressed_by=suppressed.get(item.result_id),
             )
             for item in items
             if item.result_id in chosen

@@ -13,11 +13,13 @@ from typing import Final
 
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.event import Event, EventName
-from cdp.domain.ids import ClientId, ResultId, unnumbered_event_id
-from cdp.domain.tracking_token import LinkReference, read_link, read_pixel
+from cdp.domain.ids import ClientId, ResultId, text_of, unnumbered_event_id
+from cdp.domain.suppression import Suppression, SuppressionReason
+from cdp.domain.tracking_token import LinkReference, read_link, read_pixel, read_unsubscribe
 from cdp.errors import NotFound, OutcomeUnknown
 from cdp.ports.clock import Clock
 from cdp.services.client_config_service import ReadThrough
+from cdp.services.suppression_service import SuppressionService
 from cdp.storage.communication_logs import CommunicationLogs
 from cdp.storage.delivery_results import DeliveryResults
 from cdp.storage.links import LinkList, Links
@@ -57,7 +59,10 @@ class DeliveryTrackingService:
         key: bytes,
         clock: Clock,
         writer: str,
+        suppressions: SuppressionService,
     ) -> None:
+        """`writer` is this process's incarnation."""
+        self._suppressions = suppressions
         self._logs = logs
         self._results = results
         self._key = key
@@ -121,6 +126,49 @@ class DeliveryTrackingService:
         if links is None or link.index >= len(links.urls):
             raise NotFound
         return link, links.urls[link.index]
+
+    def opt_out_of(self, token: str) -> ResultId:
+        """The message by which somebody wants to opt out.
+
+        Raises:
+            NotFound: the token is not one of ours.
+        """
+        result_id = read_unsubscribe(token, key=self._key)
+        if result_id is None:
+            raise NotFound
+        return result_id
+
+    async def unsubscribed(self, token: str, *, user_agent: str = "") -> None:
+        """Somebody has opted out; when this returns, that holds.
+
+        Raises:
+            NotFound: the token is not one of ours, or its message is gone.
+            OutcomeUnknown: MongoDB could not be asked.
+        """
+        result_id = self.opt_out_of(token)
+        known = await self._results.suppressible(result_id)
+        if known is None:
+            raise NotFound
+        client_id, channel, recipient, topic = known
+        now = self._clock.now()
+        entry = Suppression(
+            client_id=client_id,
+            channel=channel,
+            recipient=recipient,
+            topic=topic,
+            reason=SuppressionReason.UNSUBSCRIBE,
+            source=text_of(result_id),
+            created_at=now,
+        )
+        # The entry first: what counts is that nothing more is sent.
+        await self._suppressions.suppress([entry])
+        opted_out = Engagement(
+            result_id=result_id,
+            name=EventName.UNSUBSCRIBED,
+            at=now,
+            user_agent=user_agent[:USER_AGENT_CHARS_MAX],
+        )
+        await self.record([opted_out])
 
     def _keep(self, engagement: Engagement) -> None:
         if len(self._waiting) >= WAITING_MAX:

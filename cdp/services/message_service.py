@@ -28,6 +28,7 @@ from cdp.domain.tracking_token import (
     links_id_of,
     sign_link,
     sign_pixel,
+    sign_unsubscribe,
 )
 from cdp.ports.clock import Clock
 from cdp.ports.handoff import Resolution
@@ -44,6 +45,7 @@ from cdp.services.communication_service import CommunicationService
 from cdp.storage.communication_requests import CommunicationRequests, Recipients
 from cdp.storage.links import LinkList, Links
 
+_LIST: Final = "list-unsubscribe"
 NOBODY: Final = ("", "")
 """The sender on a channel that needs none."""
 
@@ -181,7 +183,7 @@ class MessageService:
 
     async def _render(self, jobs: Sequence[_Job]) -> list[RenderOutcome]:
         wanted = [
-            RenderItem(source=source_of(job.variant), context=context_of(job))
+            RenderItem(source=source_of(job.variant), context=self._context(job))
             for job in jobs
             if job.variant is not None
         ]
@@ -221,11 +223,46 @@ class MessageService:
             cc=envelope.cc,
             bcc=envelope.bcc,
             reply_to=envelope.reply_to,
-            headers=envelope.headers,
+            headers=self._headers(job),
+            topic=job.request.topic,
             template=job.version.name if job.version else None,
             template_version=job.version.version if job.version else None,
             locale=job.variant.locale if job.variant else None,
             resolved_at=now,
+        )
+
+    def _context(self, job: _Job) -> dict[str, Any]:
+        """What a template sees: the recipient's data over the request's, the recipient, and where
+        to opt out of the topic."""
+        recipient = job.recipient
+        context = {
+            **job.request.data,
+            **recipient.data,
+            "recipient": recipient_context(
+                {CHANNELS[job.item.channel].address_field: recipient.identifier},
+                name=recipient.name,
+                locale=recipient.locale,
+                timezone=recipient.timezone,
+            ),
+        }
+        if job.request.topic is not None:
+            context["unsubscribe_url"] = self._unsubscribe_url(job)
+        return context
+
+    def _unsubscribe_url(self, job: _Job) -> str:
+        token = sign_unsubscribe(job.item.result_id, key=self._tracking.key)
+        return f"{self._tracking.base}/u/{token}"
+
+    def _headers(self, job: _Job) -> tuple[tuple[str, str], ...]:
+        """The request's own headers, and how to opt out by one click (RFC 8058, section 3.1)."""
+        given = job.request.envelope.headers
+        named = {name.lower() for name, _ in given}
+        if job.request.topic is None or job.item.channel != "email" or _LIST in named:
+            return given
+        return (
+            *given,
+            ("List-Unsubscribe", f"<{self._unsubscribe_url(job)}>"),
+            ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
         )
 
     def _tracked(self, job: _Job, content: Parts, links: list[LinkList]) -> Parts:
@@ -237,7 +274,11 @@ class MessageService:
         links_id = links_id_of(result_id, self._random_bytes(NONCE_BYTES))
         indexes: dict[str, int] = {}
 
+        own = f"{base}/u/"
+
         def track(url: str) -> str:
+            if url.startswith(own):
+                return url
             index = indexes.setdefault(url, len(indexes))
             if index >= LINKS_MAX:
                 del indexes[url]
@@ -295,21 +336,6 @@ def tracked(client: Client, request: CommunicationRequest) -> tuple[bool, bool]:
 def source_of(variant: Variant) -> TemplateSource:
     """A stored variant as the renderer takes it."""
     return TemplateSource(key=variant.key, parts=variant.parts)
-
-
-def context_of(job: _Job) -> dict[str, Any]:
-    """What a template sees: the recipient's data over the request's, and the recipient."""
-    recipient = job.recipient
-    return {
-        **job.request.data,
-        **recipient.data,
-        "recipient": recipient_context(
-            {CHANNELS[job.item.channel].address_field: recipient.identifier},
-            name=recipient.name,
-            locale=recipient.locale,
-            timezone=recipient.timezone,
-        ),
-    }
 
 
 def recipient_context(

@@ -46,6 +46,7 @@ def request_document(request: CommunicationRequest) -> Document:
         content=request.content,
         campaign=request.campaign,
         segment=request.segment,
+        topic=request.topic,
         data=request.data,
         priority=int(request.priority),
         send_at=request.send_at,
@@ -91,6 +92,7 @@ def request_of(document: Document, recipients: Sequence[Recipient] = ()) -> Comm
         content=document.get("content"),
         campaign=document.get("campaign"),
         segment=document.get("segment"),
+        topic=document.get("topic"),
         data=document.get("data", {}),
         priority=Priority(document["priority"]),
         send_at=document.get("send_at"),
@@ -175,6 +177,7 @@ def communication_document(communication: Communication) -> Document:
         template=communication.template,
         template_version=communication.template_version,
         locale=communication.locale,
+        topic=communication.topic,
         created_at=communication.resolved_at,
     )
 
@@ -198,6 +201,7 @@ def communication_of(document: Document) -> Communication:
         template=document.get("template"),
         template_version=document.get("template_version"),
         locale=document.get("locale"),
+        topic=document.get("topic"),
         resolved_at=document["created_at"],
     )
 

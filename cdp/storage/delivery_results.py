@@ -35,6 +35,9 @@ class NewResult:
     recipient: str
     batch_id: BatchId | None = None
     reference: str | None = None
+    suppressed_as: str | None = None
+    """The recipient as it would be suppressed, where that is another spelling."""
+    topic: str | None = None
     created_at: datetime
 
 
@@ -227,6 +230,43 @@ class DeliveryResults:
         cursor = await self._collection.aggregate(stages)
         return [(d["_id"]["status"], d["_id"]["tried"], d["count"]) async for d in cursor]
 
+    async def open_to(
+        self,
+        client_id: ClientId,
+        channel: str,
+        recipients: Sequence[str],
+        *,
+        after: bytes | None,
+        limit: int,
+    ) -> list[tuple[ResultId, str, str | None]]:
+        """Unfinished results to these recipients, given as they would be suppressed: each with its
+        recipient in that form, and its topic."""
+        wanted = {"$in": list(recipients)}
+        query: Document = {
+            "client_id": client_id,
+            "channel": channel,
+            "due_at": {"$exists": True},
+            "$or": [{"recipient": wanted}, {"suppressed_as": wanted}],
+        }
+        if after is not None:
+            query["_id"] = {"$gt": after}
+        fields = {"recipient": 1, "suppressed_as": 1, "topic": 1}
+        cursor = self._collection.find(query, fields).sort("_id", 1).limit(limit)
+        return [
+            (d["_id"], d.get("suppressed_as") or d["recipient"], d.get("topic"))
+            async for d in cursor
+        ]
+
+    async def suppressible(
+        self, result_id: ResultId
+    ) -> tuple[ClientId, str, str, str | None] | None:
+        """Of one result: client, channel, recipient as it would be suppressed, and topic."""
+        document = await self._collection.find_one({"_id": result_id})
+        if document is None:
+            return None
+        recipient = document.get("suppressed_as") or document["recipient"]
+        return document["client_id"], document["channel"], recipient, document.get("topic")
+
     async def mark_engaged(self, field: str, at: datetime, result_ids: Sequence[ResultId]) -> None:
         """Set the time of the first open, read or click of each result."""
         query = {"_id": {"$in": list(result_ids)}, field: {"$exists": False}}
@@ -256,6 +296,8 @@ def _document(result: NewResult) -> Document:
         segment=item.segment,
         batch_id=result.batch_id,
         reference=result.reference,
+        suppressed_as=result.suppressed_as,
+        topic=result.topic,
         status=item.status.value,
         seq=item.seq,
         attempt=item.attempt,

@@ -49,7 +49,13 @@ INDEXES: Final[dict[str, list[IndexModel]]] = {
             name="batch",
             partialFilterExpression={"batch_id": {"$exists": True}},
         ),
-        # Communications by their recipient: search, and later suppression.
+        # Those to a recipient who is suppressed under another spelling.
+        IndexModel(
+            [("client_id", ASCENDING), ("suppressed_as", ASCENDING), ("_id", ASCENDING)],
+            name="suppressed_as",
+            partialFilterExpression={"suppressed_as": {"$exists": True}},
+        ),
+        # Communications by their recipient: search, and suppression.
         IndexModel(
             [("client_id", ASCENDING), ("recipient", ASCENDING), ("_id", ASCENDING)],
             name="recipient",
@@ -113,6 +119,13 @@ INDEXES: Final[dict[str, list[IndexModel]]] = {
     "inbox": [
         # A user's inbox, the newest first.
         IndexModel([("client_id", ASCENDING), ("user", ASCENDING), ("_id", ASCENDING)], name="user")
+    ],
+    "suppressions": [
+        IndexModel([("client_id", ASCENDING), ("_id", ASCENDING)], name="client"),
+        IndexModel(
+            [("client_id", ASCENDING), ("recipient", ASCENDING), ("_id", ASCENDING)],
+            name="recipient",
+        ),
     ],
     "providers": [
         IndexModel([("client_id", ASCENDING), ("name", ASCENDING)], name="name", unique=True)

@@ -23,7 +23,7 @@ async def apply(database: Database) -> None:
             {"$unset": ["channel", "parts"]},
         ],
     )
-    for name in ("providers", "inbox"):
+    for name in ("providers", "inbox", "suppressions", "delivery_results"):
         await database[name].create_indexes(INDEXES[name])
     await database["templates"].update_many(
         {"version": {"$exists": True}, "latest": {"$exists": False}},

@@ -29,6 +29,7 @@ from cdp.services.inbox_service import InboxService, InboxStreams, InboxTokens
 from cdp.services.provider_service import ProviderService
 from cdp.services.secret_box import SecretBox
 from cdp.services.segment_service import SegmentService
+from cdp.services.suppression_service import SuppressionService
 from cdp.services.template_service import TemplateEngine, TemplateService
 from cdp.storage.batches import Batches
 from cdp.storage.clients import ApiKeys, Clients, Senders
@@ -42,6 +43,7 @@ from cdp.storage.inbox import InboxEntries
 from cdp.storage.links import Links
 from cdp.storage.providers import ProviderAccounts
 from cdp.storage.segments import SegmentAssignments, Segments
+from cdp.storage.suppressions import Suppressions
 from cdp.storage.templates import Templates
 from cdp.telemetry import Telemetry
 
@@ -179,7 +181,8 @@ def _services(
         await database.ping()
         return {"ready": True, "mongodb": True}
 
-    tracking = _tracking(database, clock)
+    suppressions = _suppressions(database, communications, clock)
+    tracking = _tracking(database, clock, suppressions)
     return ApiServices(
         access=_access(database, clock),
         config=_config(database, clock),
@@ -190,16 +193,12 @@ def _services(
         communications=communications,
         reading=_reading(database),
         templates=_templates(database, engine, clock),
-        segments=SegmentService(
-            segments=Segments(database),
-            assignments=SegmentAssignments(database),
-            templates=Templates(database),
-            clock=clock,
-        ),
+        segments=_segments(database, clock),
         delivery_configs=DeliveryConfigService(
             configs=DeliveryConfigs(database), clock=clock, random_bytes=os.urandom
         ),
         providers=_providers(database, clock),
+        suppressions=suppressions,
         inbox=InboxService(entries=InboxEntries(database), tracking=tracking, clock=clock),
         inbox_tokens=InboxTokens(key=b"i" * 32, clock=clock),
         inbox_streams=InboxStreams(entries=InboxEntries(database)),
@@ -234,7 +233,29 @@ def _templates(database: Database, engine: TemplateEngine, clock: Clock) -> Temp
     )
 
 
-def _tracking(database: Database, clock: Clock) -> DeliveryTrackingService:
+def _suppressions(
+    database: Database, communications: CommunicationService, clock: Clock
+) -> SuppressionService:
+    return SuppressionService(
+        suppressions=Suppressions(database),
+        results=DeliveryResults(database),
+        communications=communications,
+        clock=clock,
+    )
+
+
+def _segments(database: Database, clock: Clock) -> SegmentService:
+    return SegmentService(
+        segments=Segments(database),
+        assignments=SegmentAssignments(database),
+        templates=Templates(database),
+        clock=clock,
+    )
+
+
+def _tracking(
+    database: Database, clock: Clock, suppressions: SuppressionService
+) -> DeliveryTrackingService:
     return DeliveryTrackingService(
         logs=CommunicationLogs(database),
         results=DeliveryResults(database),
@@ -242,6 +263,7 @@ def _tracking(database: Database, clock: Clock) -> DeliveryTrackingService:
         key=b"t" * 32,
         clock=clock,
         writer="test-tracking",
+        suppressions=suppressions,
     )
 
 

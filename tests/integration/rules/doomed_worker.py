@@ -51,6 +51,7 @@ def service_of(settings: dict[str, Any], port: int, poison: str, lease_s: float)
         contents=Communications(wiring.database),
         providers=OneProvider(Deadly(SmtpProvider(account), poison)),
         limits=DeliveryLimits(lease_s=lease_s, answer_s=10.0),
+        suppressions=wiring.suppression_service(),
         compose=Composer(message_id_domain="mail.example.org"),
         clock=wiring.clock,
         worker=f"doomed-{os.getpid()}",

@@ -96,6 +96,7 @@ class Rig:
             contents=Communications(wiring.database),
             providers=OneProvider(provider, breaker=breaker),
             limits=DeliveryLimits(**({"lease_s": 5.0, "answer_s": 2.0} | limits)),
+            suppressions=wiring.suppression_service(),
             compose=Composer(message_id_domain="mail.example.org"),
             clock=wiring.clock,
             worker=wiring.component,

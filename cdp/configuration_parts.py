@@ -1,0 +1,75 @@
+"""The services of a client's configuration, as a process builds them."""
+
+import secrets
+from typing import Any
+
+from cdp.domain.delivery_config import ALL, DeliveryConfig
+from cdp.domain.ids import ClientId
+from cdp.process_parts import ProcessParts
+from cdp.provider_wiring import secret_box
+from cdp.services.access_service import AccessService
+from cdp.services.delivery_config_service import DeliveryConfigService
+from cdp.services.provider_service import ProviderService
+from cdp.services.segment_service import SegmentService
+from cdp.services.suppression_service import SuppressionService
+from cdp.storage.clients import ApiKeys, Clients, Senders
+from cdp.storage.delivery_configs import DeliveryConfigs
+from cdp.storage.providers import ProviderAccounts
+from cdp.storage.segments import SegmentAssignments, Segments
+from cdp.storage.suppressions import Suppressions
+from cdp.storage.templates import Templates
+
+
+class ConfigurationParts(ProcessParts):
+    """What is set up and changed."""
+
+    def segment_service(self) -> SegmentService:
+        """Segments and the templates that they get."""
+        return SegmentService(
+            segments=Segments(self.database),
+            assignments=SegmentAssignments(self.database),
+            templates=Templates(self.database),
+            clock=self.clock,
+        )
+
+    def delivery_config_service(self) -> DeliveryConfigService:
+        """Delivery configurations, made and changed."""
+        return DeliveryConfigService(
+            configs=DeliveryConfigs(self.database),
+            clock=self.clock,
+            random_bytes=secrets.token_bytes,
+        )
+
+    def access_service(self) -> AccessService:
+        """Clients and API keys."""
+        return AccessService(
+            clients=Clients(self.database),
+            keys=ApiKeys(self.database),
+            senders=Senders(self.database),
+            pepper=self.keys.key_pepper,
+            clock=self.clock,
+            random_bytes=secrets.token_bytes,
+        )
+
+    async def set_retry_policy(self, client_id: ClientId | None, **fields: Any) -> None:
+        """Set a client's delivery configuration, or the platform's; see `DeliveryConfig`."""
+        await self.delivery_config_service().set(client_id, ALL, DeliveryConfig(**fields))
+
+    def provider_service(self) -> ProviderService:
+        """Providers, set up and changed."""
+        return ProviderService(
+            accounts=ProviderAccounts(self.database),
+            configs=DeliveryConfigs(self.database),
+            box=secret_box(self.settings, lambda: self.state.secrets_key),
+            clock=self.clock,
+            random_bytes=secrets.token_bytes,
+        )
+
+    def suppression_service(self) -> SuppressionService:
+        """The suppression list."""
+        return SuppressionService(
+            suppressions=Suppressions(self.database),
+            results=self.results,
+            communications=self.communications,
+            clock=self.clock,
+        )

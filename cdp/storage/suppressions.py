@@ -1,0 +1,71 @@
+"""`suppressions`: who must not be written to."""
+
+from collections.abc import Sequence
+
+from cdp.domain.ids import ClientId
+from cdp.domain.suppression import Suppression, SuppressionReason
+from cdp.storage.codec import present
+from cdp.storage.database import Database, Document, insert_new, repository
+
+
+@repository
+class Suppressions:
+    """Entries, each under the hash of what it is for."""
+
+    def __init__(self, database: Database) -> None:
+        self._collection = database["suppressions"]
+
+    async def insert(self, entries: Sequence[Suppression]) -> None:
+        """Keep entries; one that is there already stays as it is, with its first reason."""
+        distinct = {entry.id: entry for entry in entries}
+        await insert_new(self._collection, [_document(entry) for entry in distinct.values()])
+
+    async def across_clients(self, ids: Sequence[bytes]) -> dict[bytes, Suppression]:
+        """Those of these ids that there are."""
+        cursor = self._collection.find({"_id": {"$in": list(ids)}})
+        return {document["_id"]: _suppression(document) async for document in cursor}
+
+    async def page(
+        self,
+        client_id: ClientId,
+        *,
+        named: Document,
+        after: bytes | None,
+        limit: int,
+    ) -> list[Suppression]:
+        """Entries in the order of their ids; only those that have these fields."""
+        query: Document = {"client_id": client_id, **named}
+        if after is not None:
+            query["_id"] = {"$gt": after}
+        cursor = self._collection.find(query).sort("_id", 1).limit(limit)
+        return [_suppression(document) async for document in cursor]
+
+    async def delete(self, client_id: ClientId, entry_id: bytes) -> bool:
+        """Take an entry away; whether there was one."""
+        query = {"_id": entry_id, "client_id": client_id}
+        return (await self._collection.delete_one(query)).deleted_count == 1
+
+
+def _document(entry: Suppression) -> Document:
+    return present(
+        _id=entry.id,
+        client_id=entry.client_id,
+        channel=entry.channel,
+        recipient=entry.recipient,
+        topic=entry.topic,
+        reason=entry.reason.value,
+        source=entry.source,
+        created_at=entry.created_at,
+    )
+
+
+def _suppression(document: Document) -> Suppression:
+    return Suppression(
+        client_id=document["client_id"],
+        channel=document["channel"],
+        recipient=document["recipient"],
+        topic=document.get("topic"),
+        reason=SuppressionReason(document["reason"]),
+        source=document.get("source", ""),
+        created_at=document["created_at"],
+    )
