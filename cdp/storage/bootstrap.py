@@ -80,7 +80,7 @@ ROLES: Final[Mapping[str, Sequence[Mapping[str, Any]]]] = {
     "platform": _platform(),
     "tracking": [
         _on("communication_logs", "find", "insert"),
-        _on("suppressions", "find", "insert"),
+        _on("suppressions", "insert"),
         _on("links", "find"),
         _on("delivery_results", "find", "update"),
     ],

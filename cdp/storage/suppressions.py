@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+from pymongo.errors import BulkWriteError
+
 from cdp.domain.ids import ClientId
 from cdp.domain.suppression import Suppression, SuppressionReason
 from cdp.storage.codec import present
-from cdp.storage.database import Database, Document, insert_new, repository
+from cdp.storage.database import DUPLICATE_KEY, Database, Document, repository
 
 
 @repository
@@ -16,9 +18,21 @@ class Suppressions:
         self._collection = database["suppressions"]
 
     async def insert(self, entries: Sequence[Suppression]) -> None:
-        """Keep entries; one that is there already stays as it is, with its first reason."""
-        distinct = {entry.id: entry for entry in entries}
-        await insert_new(self._collection, [_document(entry) for entry in distinct.values()])
+        """Keep entries; one that is there already stays as it is, with its first reason.
+
+        Nothing is read back, for the tracking's user may not (rule A12): who is told that the
+        outcome is unknown repeats it.
+        """
+        distinct = {entry.id: _document(entry) for entry in entries}
+        if not distinct:
+            return
+        try:
+            await self._collection.insert_many(list(distinct.values()), ordered=False)
+        except BulkWriteError as error:
+            refused = error.details.get("writeErrors", [])
+            is_unsure = error.details.get("writeConcernErrors")
+            if is_unsure or any(entry["code"] != DUPLICATE_KEY for entry in refused):
+                raise
 
     async def across_clients(self, ids: Sequence[bytes]) -> dict[bytes, Suppression]:
         """Those of these ids that there are."""

@@ -39,14 +39,14 @@ async def test_d13_racing_opt_outs_leave_no_gap(rig, smtp):
     await shard.own_all()
     random = Random(20)
     items = []
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
         requests = [request_of(client.id) for _ in range(EACH)]
 
         async def opt_out(request, pause):
             await asyncio.sleep(pause)
             await suppressions.suppress([entry(wiring, client.id, address_of(request))])
 
-        outs = [asyncio.create_task(opt_out(r, random.random() * 0.06)) for r in requests]
+        outs = [asyncio.create_task(opt_out(r, random.random() * 0.06 * number)) for r in requests]
         accepted = await accept(wiring, requests)
         items += accepted
         await shard.settle(accepted)
