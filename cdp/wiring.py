@@ -23,6 +23,7 @@ from cdp.ports.clock import Clock, SystemClock
 from cdp.ports.handoff import ContentResolver, Handoff
 from cdp.provider_wiring import AccountOpener, default_accounts, secret_box
 from cdp.rendering.links import decorate
+from cdp.rendering.needs import needs_of
 from cdp.rendering.sandbox import SandboxedRenderer
 from cdp.services.access_service import AccessService
 from cdp.services.backlog import Backlog, DiskSpace
@@ -266,6 +267,7 @@ class Wiring:
                 templates=Templates(self.database),
                 assignments=SegmentAssignments(self.database),
                 engine=engine,
+                needs_of=needs_of,
                 clock=self.clock,
                 random_bytes=secrets.token_bytes,
             ),

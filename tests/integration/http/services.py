@@ -15,6 +15,7 @@ from cdp.http.app import ApiServices
 from cdp.ports.clock import Clock, SystemClock
 from cdp.ports.inbox import InboxEntry
 from cdp.ports.renderer import Rendered, RenderItem, RenderOutcome, RenderRefusal, TemplateSource
+from cdp.rendering.needs import needs_of
 from cdp.rendering.sandbox import SandboxedRenderer
 from cdp.services.access_service import AccessService
 from cdp.services.backlog import Backlog, DiskSpace
@@ -229,6 +230,7 @@ def _templates(database: Database, engine: TemplateEngine, clock: Clock) -> Temp
         templates=Templates(database),
         assignments=SegmentAssignments(database),
         engine=engine,
+        needs_of=needs_of,
         clock=clock,
         random_bytes=os.urandom,
     )
