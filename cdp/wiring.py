@@ -3,7 +3,6 @@
 Each component builds its parts here, from the settings, for the process that it lives in.
 """
 
-import os
 import secrets
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -16,11 +15,10 @@ from pydantic import SecretStr
 from cdp.domain.delivery_config import ALL, DeliveryConfig
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.ids import ClientId
-from cdp.embedded.state import StateFolder
 from cdp.http.call import ApiServices
 from cdp.keys import Keys
-from cdp.ports.clock import Clock, SystemClock
 from cdp.ports.handoff import ContentResolver, Handoff
+from cdp.process_wiring import ProcessWiring
 from cdp.provider_wiring import AccountOpener, default_accounts, secret_box
 from cdp.rendering.links import decorate
 from cdp.rendering.needs import needs_of
@@ -32,6 +30,7 @@ from cdp.services.client_config_service import ClientConfigService
 from cdp.services.communication_intake import CommunicationIntake, GroupCommit
 from cdp.services.communication_reading import CommunicationReading
 from cdp.services.communication_service import CommunicationService
+from cdp.services.dead_letter_service import DeadLetterService
 from cdp.services.delivery_config_service import DeliveryConfigService
 from cdp.services.delivery_service import DeliveryLimits, DeliveryService
 from cdp.services.delivery_tracking_service import DeliveryTrackingService
@@ -47,14 +46,13 @@ from cdp.services.scheduling_service import SchedulingService
 from cdp.services.segment_service import SegmentService
 from cdp.services.template_service import TemplateEngine, TemplateService
 from cdp.services.verification_service import VerificationService
-from cdp.settings import Settings
 from cdp.storage.audit import AuditReads
 from cdp.storage.batches import Batches
 from cdp.storage.clients import ApiKeys, Clients, Senders
 from cdp.storage.communication_logs import CommunicationLogs
 from cdp.storage.communication_requests import CommunicationRequests, Recipients
 from cdp.storage.communications import Communications
-from cdp.storage.database import Database
+from cdp.storage.dead_letters import DeadLetters
 from cdp.storage.delivery_configs import DeliveryConfigs
 from cdp.storage.delivery_results import DeliveryResults
 from cdp.storage.inbox import InboxEntries
@@ -64,44 +62,12 @@ from cdp.storage.partition_leases import PartitionLeases
 from cdp.storage.providers import ProviderAccounts
 from cdp.storage.segments import SegmentAssignments, Segments
 from cdp.storage.templates import Templates
-from cdp.telemetry import Telemetry
 
 TRACKING_PATH: Final = "/t"
 
 
-class Wiring:
+class Wiring(ProcessWiring):
     """The parts of one process, each made when it is first asked for."""
-
-    def __init__(self, settings: Settings, *, component: str) -> None:
-        self.settings = settings
-        self.component = component
-        self.incarnation = f"{component}:{os.getpid()}:{secrets.token_hex(6)}"
-        """Names this process for ever: no other, and no later one, has the same."""
-        self.clock: Clock = SystemClock()
-        self.telemetry = Telemetry()
-
-    @cached_property
-    def state(self) -> StateFolder:
-        """The folder of the embedded parts."""
-        return StateFolder.open(self.settings.state_dir)
-
-    def mongo_uri(self, user: str, given: SecretStr | None) -> str:
-        """The URI that was given, or the embedded MongoDB's for this user."""
-        if given is not None:
-            return given.get_secret_value()
-        return self.state.mongo_uri(user, self.settings.mongo_port)
-
-    @cached_property
-    def database(self) -> Database:
-        """MongoDB, as the user that the component may be."""
-        settings = self.settings
-        if self.component == "delivery-tracking":
-            uri = self.mongo_uri("tracking", settings.mongo_tracking_uri)
-        elif self.component == "migrate":
-            uri = self.mongo_uri("migrate", settings.mongo_migrate_uri)
-        else:
-            uri = self.mongo_uri("platform", settings.mongo_uri)
-        return Database(uri, component=self.component)
 
     @cached_property
     def keys(self) -> Keys:
@@ -151,6 +117,14 @@ class Wiring:
             writer=self.incarnation,
             partitions=self.settings.partitions,
             id_key=self.keys.id_key,
+        )
+
+    def dead_letter_service(self) -> DeadLetterService:
+        """What was given up, and its replay."""
+        return DeadLetterService(
+            dead_letters=DeadLetters(self.database),
+            logs=self.logs,
+            communications=self.communications,
         )
 
     def segment_service(self) -> SegmentService:
@@ -273,6 +247,7 @@ class Wiring:
             ),
             delivery_configs=self.delivery_config_service(),
             providers=self.provider_service(),
+            dead_letters=self.dead_letter_service(),
             segments=self.segment_service(),
             inbox=InboxService(entries=entries, tracking=tracking, clock=self.clock),
             inbox_tokens=InboxTokens(key=self.keys.inbox_key, clock=self.clock),

@@ -133,4 +133,11 @@ ENGAGEMENT: Final[dict[str, Any]] = {
         }
     ]
 }
+REPLAYS: Final[dict[str, Any]] = {
+    "filter": {
+        "filter": {"class": "config", "campaign": "spring", "failed_to": "2030-03-01T10:00:00Z"},
+        "limit": 500,
+    },
+    "ids": {"ids": ["01900000-0000-7000-8000-000000000000"]},
+}
 EXPLAIN: Final[dict[str, Any]] = {"channel": "email", "campaign": "spring", "segment": "vip"}

@@ -24,6 +24,7 @@ from cdp.services.client_config_service import ClientConfigService
 from cdp.services.communication_intake import CommunicationIntake, GroupCommit
 from cdp.services.communication_reading import CommunicationReading
 from cdp.services.communication_service import CommunicationService
+from cdp.services.dead_letter_service import DeadLetterService
 from cdp.services.delivery_config_service import DeliveryConfigService
 from cdp.services.delivery_tracking_service import DeliveryTrackingService
 from cdp.services.inbox_service import InboxService, InboxStreams, InboxTokens
@@ -37,6 +38,7 @@ from cdp.storage.communication_logs import CommunicationLogs
 from cdp.storage.communication_requests import CommunicationRequests, Recipients
 from cdp.storage.communications import Communications
 from cdp.storage.database import Database
+from cdp.storage.dead_letters import DeadLetters
 from cdp.storage.delivery_configs import DeliveryConfigs
 from cdp.storage.delivery_results import DeliveryResults
 from cdp.storage.inbox import InboxEntries
@@ -191,14 +193,14 @@ def _services(
         communications=communications,
         reading=_reading(database),
         templates=_templates(database, engine, clock),
-        segments=SegmentService(
-            segments=Segments(database),
-            assignments=SegmentAssignments(database),
-            templates=Templates(database),
-            clock=clock,
-        ),
+        segments=_segments(database, clock),
         delivery_configs=DeliveryConfigService(
             configs=DeliveryConfigs(database), clock=clock, random_bytes=os.urandom
+        ),
+        dead_letters=DeadLetterService(
+            dead_letters=DeadLetters(database),
+            logs=CommunicationLogs(database),
+            communications=communications,
         ),
         providers=_providers(database, clock),
         inbox=InboxService(entries=InboxEntries(database), tracking=tracking, clock=clock),
@@ -265,6 +267,15 @@ def _access(database: Database, clock: Clock) -> AccessService:
         pepper=PEPPER,
         clock=clock,
         random_bytes=os.urandom,
+    )
+
+
+def _segments(database: Database, clock: Clock) -> SegmentService:
+    return SegmentService(
+        segments=Segments(database),
+        assignments=SegmentAssignments(database),
+        templates=Templates(database),
+        clock=clock,
     )
 
 
