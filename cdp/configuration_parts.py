@@ -8,11 +8,13 @@ from cdp.domain.ids import ClientId
 from cdp.process_parts import ProcessParts
 from cdp.provider_wiring import secret_box
 from cdp.services.access_service import AccessService
+from cdp.services.dead_letter_service import DeadLetterService
 from cdp.services.delivery_config_service import DeliveryConfigService
 from cdp.services.provider_service import ProviderService
 from cdp.services.segment_service import SegmentService
 from cdp.services.suppression_service import SuppressionService
 from cdp.storage.clients import ApiKeys, Clients, Senders
+from cdp.storage.dead_letters import DeadLetters
 from cdp.storage.delivery_configs import DeliveryConfigs
 from cdp.storage.providers import ProviderAccounts
 from cdp.storage.segments import SegmentAssignments, Segments
@@ -72,4 +74,12 @@ class ConfigurationParts(ProcessParts):
             results=self.results,
             communications=self.communications,
             clock=self.clock,
+        )
+
+    def dead_letter_service(self) -> DeadLetterService:
+        """What was given up, and its replay."""
+        return DeadLetterService(
+            dead_letters=DeadLetters(self.database),
+            logs=self.logs,
+            communications=self.communications,
         )

@@ -16,6 +16,7 @@ from cdp.http.call import ApiServices
 from cdp.ports.handoff import ContentResolver, Handoff
 from cdp.provider_wiring import AccountOpener, default_accounts
 from cdp.rendering.links import decorate
+from cdp.rendering.needs import needs_of
 from cdp.rendering.sandbox import SandboxedRenderer
 from cdp.services.backlog import Backlog, DiskSpace
 from cdp.services.batch_intake import BatchIntake
@@ -125,12 +126,14 @@ class Wiring(ConfigurationParts):
                 templates=Templates(self.database),
                 assignments=SegmentAssignments(self.database),
                 engine=engine,
+                needs_of=needs_of,
                 clock=self.clock,
                 random_bytes=secrets.token_bytes,
             ),
             delivery_configs=self.delivery_config_service(),
             providers=self.provider_service(),
             suppressions=self.suppression_service(),
+            dead_letters=self.dead_letter_service(),
             segments=self.segment_service(),
             inbox=InboxService(entries=entries, tracking=tracking, clock=self.clock),
             inbox_tokens=InboxTokens(key=self.keys.inbox_key, clock=self.clock),

@@ -20,6 +20,7 @@ from cdp.http.problems import PROBLEMS, TYPE_PREFIX
 from cdp.settings import Settings
 from docs.generate_cli import cli_page
 from docs.generate_codes import refusal_codes
+from docs.generate_failures import failures_page
 from docs.generate_http import http_page
 
 FOLDER: Final = Path(__file__).parent / "reference"
@@ -37,7 +38,7 @@ MEANINGS: Final[Mapping[EventName, str]] = {
     EventName.EXPIRED: "`expires_at` passed before an attempt began.",
     EventName.SUPPRESSED: "Its recipient must not be written to.",
     EventName.UNDELIVERABLE: "It was given up; the event says why.",
-    EventName.REPLAYED: "An undeliverable one was opened again. Nothing records it yet.",
+    EventName.REPLAYED: "An undeliverable one was opened again, by whom the event says.",
     EventName.OPENED: "The pixel of the message was fetched.",
     EventName.READ: "The message was read, as the client's own app says.",
     EventName.CLICKED: "A link was followed; the event has its URL.",
@@ -208,6 +209,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "settings.md": settings_page,
     "events.md": events_page,
     "errors.md": errors_page,
+    "failures.md": lambda: page("Failures", "cdp/domain/failure.py", failures_page()),
     "metrics.md": metrics_page,
     "cli.md": lambda: page("Command line", "cdp/cli/main.py", cli_page()),
     "http-api.md": lambda: page("HTTP API", "cdp/http/openapi.py", http_page()),

@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 from cdp.domain.event import FINAL_STATUSES, EventName, Fold, Status, step_fold
+from cdp.domain.failure import Failure
 from cdp.domain.ids import ClientId, Partition, RequestId, ResultId
 from cdp.domain.lane import Priority, lane_of
 
@@ -42,6 +43,10 @@ class WorkItem:
     """Who was given the last attempt."""
     failed_by: str | None = None
     """See `Fold.failed_by`."""
+    failure: Failure | None = None
+    """See `Fold.failure`."""
+    replayed_after: int = 0
+    """See `Fold.replayed_after`."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel as a row of values: a third of what it costs to pack a dataclass's state."""
@@ -70,6 +75,8 @@ class WorkItem:
             reason=fold.reason,
             provider=fold.provider,
             failed_by=fold.failed_by,
+            failure=fold.failure,
+            replayed_after=fold.replayed_after,
         )
 
     def after(self, name: EventName, at: datetime, metadata: Mapping[str, Any]) -> "WorkItem":
@@ -84,6 +91,8 @@ class WorkItem:
             expires_at=self.expires_at,
             provider=self.provider,
             failed_by=self.failed_by,
+            failure=self.failure,
+            replayed_after=self.replayed_after,
         )
         return self.folded(step_fold(before, name, at, metadata))
 

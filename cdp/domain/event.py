@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from cdp.domain.failure import Failure, failed, given_up
 from cdp.domain.ids import EventId, ResultId, event_id
 from cdp.domain.retry import PROVIDER_FAILURES
 
@@ -151,6 +152,10 @@ class Fold:
     failed_by: str | None = None
     """The provider that was in trouble with the last attempt: the next is another's, if there is
     one."""
+    failure: Failure | None = None
+    """What went wrong last; None where nothing has, or it was delivered or replayed since."""
+    replayed_after: int = 0
+    """Attempts that there were when it was last replayed: the retry policy counts from there."""
     since: datetime | None = None
 
 
@@ -171,11 +176,19 @@ def step_fold(before: Fold, name: EventName, at: datetime, metadata: Mapping[str
     """The fold after one more event. It does not judge: `is_legal` does."""
     attempt = before.attempt + (1 if name is E.DELIVERY_ATTEMPTED else 0)
     lost, provider, failed_by = before.lost, before.provider, before.failed_by
+    failure, replayed_after = before.failure, before.replayed_after
     if name is E.DELIVERY_ATTEMPTED:
         provider = metadata.get("provider")
-    if name is E.DELIVERY_FAILED:
+    elif name is E.DELIVERY_FAILED:
         lost = before.lost + 1 if metadata.get("code") == WORKER_LOST else 0
         failed_by = provider if metadata.get("reason") in PROVIDER_FAILURES else None
+        failure = failed(metadata, provider)
+    elif name is E.UNDELIVERABLE:
+        failure = given_up(metadata, failure)
+    elif name is E.DELIVERY_SUCCEEDED:
+        failure = None
+    elif name is E.REPLAYED:
+        lost, failed_by, failure, replayed_after = 0, None, None, attempt
     return Fold(
         seq=before.seq + 1,
         last=name,
@@ -190,6 +203,8 @@ def step_fold(before: Fold, name: EventName, at: datetime, metadata: Mapping[str
         reason=metadata.get("reason"),
         provider=provider,
         failed_by=failed_by,
+        failure=failure,
+        replayed_after=replayed_after,
         since=at,
     )
 

@@ -11,7 +11,7 @@ the same next event compete for one `_id` and exactly one wins.
 import hashlib
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import NewType
 
 ClientId = NewType("ClientId", bytes)
@@ -25,6 +25,7 @@ ID_BYTES = 16
 RANDOM_BYTES = 10
 EVENT_ID_BYTES = 28
 RECIPIENTS_MAX = 100
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _UNNUMBERED = b"\xff\xff\xff\xff"
 _TAIL = bytes(8)
@@ -69,6 +70,12 @@ def result_ids(request_id: RequestId, recipients: int, *, key: bytes) -> list[Re
 def unix_ms_of(any_id: bytes) -> int:
     """The time that a UUIDv7 was made, in milliseconds since 1970."""
     return int.from_bytes(any_id[:6], "big")
+
+
+def lowest_id(moment: datetime) -> bytes:
+    """The id below all that were made from this moment on."""
+    unix_ms = max(0, (moment - EPOCH) // timedelta(milliseconds=1))
+    return unix_ms.to_bytes(6, "big") + bytes(ID_BYTES - 6)
 
 
 def partition_of(result_id: bytes, partitions: int) -> Partition:

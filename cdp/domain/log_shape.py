@@ -20,6 +20,7 @@ from cdp.domain.event import (
     is_legal,
     step_fold,
 )
+from cdp.domain.failure import Failure, failed, given_up
 
 Document = Mapping[str, Any]
 """A stored document, as it is read: the audit is too hot for a dataclass an event."""
@@ -32,6 +33,7 @@ _NOTHING: Final[Document] = {}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NAMES: Final[Mapping[str, EventName]] = {name.value: name for name in LEGAL_AFTER}
 _OUTCOMES: Final = frozenset({E.DELIVERY_SUCCEEDED, E.DELIVERY_FAILED})
+_MENDING: Final = frozenset({E.DELIVERY_SUCCEEDED, E.REPLAYED})
 _STOPPED: Final = frozenset({E.CANCELLED, E.SUPPRESSED})
 
 
@@ -49,6 +51,8 @@ class Shape:
     outcomes: tuple[tuple[int, int], ...]
     """Where each outcome stands, and of which attempt it is."""
     last_outcome: EventName | None
+    replayed_at: int
+    """Where the last REPLAYED stands; -1 without one."""
     is_stopped: bool
     """Whether it was cancelled or suppressed."""
 
@@ -69,6 +73,7 @@ def shape_of(names: tuple[str, ...]) -> Shape:
         attempted=tuple(i for i, name in enumerate(known) if name is E.DELIVERY_ATTEMPTED),
         outcomes=tuple(walk.outcomes),
         last_outcome=outcomes[-1] if outcomes else None,
+        replayed_at=max((i for i, name in enumerate(known) if name is E.REPLAYED), default=-1),
         is_stopped=any(name in _STOPPED for name in known),
     )
 
@@ -153,6 +158,8 @@ def folded(shape: Shape, events: Sequence[Document]) -> Fold:
         send_at=send_at,
         expires_at=expires_at,
         reason=metadata.get("reason"),
+        failure=_failure(events) if shape.fold.failure is not None else None,
+        replayed_after=shape.fold.replayed_after,
         since=at,
     )
 
@@ -160,10 +167,26 @@ def folded(shape: Shape, events: Sequence[Document]) -> Fold:
 def _lost(shape: Shape, events: Sequence[Document]) -> int:
     lost = 0
     for index, _ in shape.outcomes:
-        if events[index]["event"] == E.DELIVERY_FAILED:
+        if index > shape.replayed_at and events[index]["event"] == E.DELIVERY_FAILED:
             code = events[index].get("metadata", _NOTHING).get("code")
             lost = lost + 1 if code == WORKER_LOST else 0
     return lost
+
+
+def _failure(events: Sequence[Document]) -> Failure | None:
+    """What went wrong last, of a log whose names say that something did."""
+    failure = provider = None
+    for event in events:
+        name, metadata = event["event"], event.get("metadata", _NOTHING)
+        if name == E.DELIVERY_ATTEMPTED:
+            provider = metadata.get("provider")
+        elif name == E.DELIVERY_FAILED:
+            failure = failed(metadata, provider)
+        elif name == E.UNDELIVERABLE:
+            failure = given_up(metadata, failure)
+        elif name in _MENDING:
+            failure = None
+    return failure
 
 
 def unknown_outcomes(shape: Shape, events: Sequence[Document]) -> int:

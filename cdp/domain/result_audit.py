@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from cdp.domain.books import PENDING, Bucket, bucket_of
 from cdp.domain.event import FINAL_STATUSES, UNNUMBERED, EventName, Fold, Status, fold
+from cdp.domain.failure import failure_document
 from cdp.domain.ids import partition_of
 from cdp.domain.lane import Priority, lane_of
 from cdp.domain.log_shape import Document, Finding, Shape, folded, shape_of, unknown_outcomes
@@ -247,6 +248,8 @@ def differences(true: Fold, result: Document) -> list[str]:
         and result["priority"] == priority
         and result.get("lost", 0) == true.lost
         and result.get("has_content", False) == true.has_content
+        and result.get("replayed_after", 0) == true.replayed_after
+        and result.get("failure") == failure_document(true.failure)
         and result.get("send_at") == true.send_at
         and result.get("expires_at") == true.expires_at
         and result["lane"] == lane_of(result["channel"], Priority(priority))
@@ -259,13 +262,15 @@ def differences(true: Fold, result: Document) -> list[str]:
         "attempt": true.attempt,
         "lost": true.lost,
         "has_content": true.has_content,
+        "replayed_after": true.replayed_after,
+        "failure": failure_document(true.failure),
         "priority": priority,
         "lane": lane_of(result["channel"], Priority(priority)),
         "send_at": true.send_at,
         "expires_at": true.expires_at,
         "due_at": None if is_final else true.due_at,
     }
-    defaults = {"lost": 0, "has_content": False}
+    defaults = {"lost": 0, "has_content": False, "replayed_after": 0}
     said = {name: result.get(name, defaults.get(name)) for name in expected}
     if not is_final and due_at is not None and _is_due_rightly(due_at, true):
         del expected["due_at"]

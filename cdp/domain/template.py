@@ -2,10 +2,11 @@
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from cdp.domain.ids import ClientId, text_of
+from cdp.domain.template_needs import NOTHING_NEEDED, Needs
 
 ANY_LOCALE = "*"
 """Whose variant is for all that no other is for."""
@@ -25,7 +26,17 @@ class TemplateVersion:
     version: int
     contents: Mapping[str, Variants]
     """By channel."""
+    needs: Mapping[str, Mapping[str, Needs]] = field(default_factory=dict)
+    """By channel and locale; empty where they were not looked for when it was saved."""
     created_at: datetime
+
+    def needs_for(self, channel: str, locale: str | None) -> Needs:
+        """What the content for a channel and language needs of the data."""
+        needs = self.needs.get(channel, {})
+        if len(needs) == 1 and ANY_LOCALE in needs:
+            return needs[ANY_LOCALE]
+        nearest = next((name for name in lookup_range(locale) if name in needs), "")
+        return needs.get(nearest, NOTHING_NEEDED)
 
     def variant(self, channel: str, locale: str | None) -> "Variant | None":
         """The content for a channel, in the nearest language that there is.

@@ -22,13 +22,12 @@ from cdp.domain.communication_request import (
 from cdp.domain.ids import BatchId, ClientId, RequestId, result_ids
 from cdp.domain.lane import Priority
 from cdp.domain.segment import assignment_key
-from cdp.domain.template import ANY_LOCALE, TemplateVersion
 from cdp.errors import CdpError, Conflict, FieldError, Forbidden, Invalid
 from cdp.http.call import ApiServices
 from cdp.http.communication_models import AnyIn, EmailIn, MailboxIn, PushIn
 from cdp.http.contents import content_faults, device_faults, parts_of, recipients_of
 from cdp.http.json_input import pointer_of
-from cdp.http.problems import ERRORS_MAX
+from cdp.http.template_admission import template_refusals
 from cdp.services.access_service import Caller
 
 PRIORITIES = {priority.word: priority for priority in Priority}
@@ -153,10 +152,10 @@ async def refusals(
     client_id = caller.client.id
     named = [(client_id, r.template) for r in requests if r.template is not None]
     unknown = await services.config.unknown_templates(named)
-    versions = await services.config.templates(named)
     keys = [assignment_key(request) for request in requests]
     unassigned = await services.config.unassigned(key for key in keys if key is not None)
     needing = {r.channel for r in requests if CHANNELS[r.channel].needs_sender}
+    misfits = await template_refusals(services.config, requests, keys)
     senders = await services.config.senders((client_id, channel) for channel in needing)
     return [
         _refusal(
@@ -167,9 +166,9 @@ async def refusals(
             is_unassigned=key in unassigned,
             has_sender=request.channel not in needing or (client_id, request.channel) in senders,
         )
-        or _unfit(request, versions.get((client_id, request.template or "")))
+        or misfit
         or _no_room(services, caller, request)
-        for request, key in zip(requests, keys, strict=True)
+        for request, key, misfit in zip(requests, keys, misfits, strict=True)
     ]
 
 
@@ -195,28 +194,6 @@ def _refusal(
     if not has_sender:
         return Conflict(f"No sender is set for this client on the channel {request.channel}.")
     return None
-
-
-def _unfit(request: CommunicationRequest, version: TemplateVersion | None) -> CdpError | None:
-    """Whether the template has nothing for this channel, or for somebody's language."""
-    if version is None:
-        return None
-    variants = version.contents.get(request.channel)
-    if variants is None:
-        there = ", ".join(version.contents)
-        return Invalid.at("/template", "other_channel", f"It has content for {there} only.")
-    if ANY_LOCALE in variants:
-        return None
-    errors = [
-        FieldError(
-            pointer=f"/to/{index}/locale",
-            code="other_language",
-            detail="The template has nothing in this language, nor for all.",
-        )
-        for index, recipient in enumerate(request.recipients)
-        if version.variant(request.channel, recipient.locale) is None
-    ]
-    return Invalid(errors[:ERRORS_MAX]) if errors else None
 
 
 def _no_room(

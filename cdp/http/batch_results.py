@@ -23,13 +23,15 @@ PAGE_MAX: Final = 10_000
 JSON_PAGE: Final = 500
 FORMATS: Final = {"json": JSON, "csv": CSV, "ndjson": NDJSON}
 COLUMNS: Final = (
-    "id", "communication_id", "to", "status", "reason", "attempts", "priority", "campaign",
-    "segment", "reference", "send_at", "expires_at", "created_at", "updated_at", "delivered_at",
-    "opened_at", "read_at", "clicked_at",
+    "id", "communication_id", "to", "status", "reason", "failure_class", "failure_code",
+    "failure_provider", "attempts", "priority", "campaign", "segment", "reference", "send_at",
+    "expires_at", "created_at", "updated_at", "delivered_at", "opened_at", "read_at",
+    "clicked_at",
 )  # fmt: skip
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet would run (OWASP ASVS 1.2.10)."""
 
+_FAILURE: Final = ("class", "code", "provider")
 _PARAMETERS: Final = frozenset({"limit", "cursor", "format", "raw"})
 
 
@@ -96,7 +98,9 @@ def csv_of(rows: Sequence[dict[str, Any]], *, raw: bool) -> bytes:
     writer = csv.writer(text)
     writer.writerow(COLUMNS)
     for row in rows:
-        writer.writerow([_cell(row[column], raw=raw) for column in COLUMNS])
+        failure = row["failure"] or {}
+        flat = row | {f"failure_{name}": failure.get(name) for name in _FAILURE}
+        writer.writerow([_cell(flat[column], raw=raw) for column in COLUMNS])
     return text.getvalue().encode()
 
 

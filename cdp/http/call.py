@@ -21,6 +21,7 @@ from cdp.services.client_config_service import ClientConfigService
 from cdp.services.communication_intake import GroupCommit
 from cdp.services.communication_reading import CommunicationReading
 from cdp.services.communication_service import CommunicationService
+from cdp.services.dead_letter_service import DeadLetterService
 from cdp.services.delivery_config_service import DeliveryConfigService
 from cdp.services.delivery_tracking_service import DeliveryTrackingService
 from cdp.services.inbox_service import InboxService, InboxStreams, InboxTokens, InboxUser
@@ -59,6 +60,7 @@ class ApiServices:
     inbox_tokens: InboxTokens
     inbox_streams: InboxStreams
     tracking: DeliveryTrackingService
+    dead_letters: DeadLetterService
     backlog: Backlog
     clock: Clock
     random_bytes: Callable[[int], bytes]

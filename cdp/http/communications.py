@@ -8,8 +8,9 @@ from cdp.channels.table import CHANNELS
 from cdp.domain.communication_request import CommunicationRequest
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.event import Status
+from cdp.domain.failure_report import failures_of
 from cdp.domain.ids import BatchId, RequestId, ResultId, id_from_text, text_of
-from cdp.errors import CdpError, Conflict, FieldError, Invalid, NotFound, TooLate
+from cdp.errors import CdpError, Conflict, Invalid, NotFound, TooLate
 from cdp.http.admission import PRIORITIES, refusals, request_of
 from cdp.http.answer import Answer, json_answer
 from cdp.http.body import SINGLE_BYTES_MAX, Body, media_type
@@ -18,9 +19,9 @@ from cdp.http.communication_models import CommunicationIn
 from cdp.http.idempotency import REPLAYED, body_hash, key_of
 from cdp.http.json_body import JSON, json_body
 from cdp.http.json_input import parse
-from cdp.http.models import ChangeIn, parse_time
+from cdp.http.models import ChangeIn
 from cdp.http.pagination import cursor_of, limit_of, page_of
-from cdp.http.parameters import id_in_path, known_parameters
+from cdp.http.parameters import QueryReader, id_in_path, known_parameters
 from cdp.http.views import accepted_view, content_view, event_view, request_view, result_view
 from cdp.services.communication_reading import Filters
 
@@ -111,45 +112,35 @@ def filters_of(query: Mapping[str, str]) -> Filters:
     Raises:
         Invalid: with each that is wrong.
     """
-    errors: list[FieldError] = []
-
-    def read(name: str, convert: Callable[[str], Any], expected: str) -> Any:
-        text = query.get(name)
-        if text is None:
-            return None
-        try:
-            if "\0" in text:
-                raise ValueError
-            return convert(text)
-        except ValueError:
-            errors.append(FieldError(pointer=name, code="invalid", detail=expected))
-            return None
-
+    reader = QueryReader(query)
     filters = Filters(
-        status=read("status", Status, f"One of: {', '.join(Status)}."),
-        campaign=read("campaign", str, "Text without NUL."),
-        reference=read("reference", str, "Text without NUL."),
-        recipient=read("recipient", _address_on(query.get("channel")), "An address."),
-        batch_id=read("batch_id", lambda text: BatchId(id_from_text(text)), "The id of a batch."),
-        channel=read("channel", str, "Text without NUL."),
-        created_from=read("created_from", parse_time, "A time as in RFC 3339 with an offset."),
-        created_to=read("created_to", parse_time, "A time as in RFC 3339 with an offset."),
+        status=reader.read("status", Status, f"One of: {', '.join(Status)}."),
+        campaign=reader.text("campaign"),
+        reference=reader.text("reference"),
+        recipient=reader.read("recipient", _address_on(query.get("channel")), "An address."),
+        batch_id=reader.read("batch_id", _batch_id, "The id of a batch."),
+        channel=reader.text("channel"),
+        created_from=reader.time("created_from"),
+        created_to=reader.time("created_to"),
     )
-    if errors:
-        raise Invalid(errors)
+    reader.require_valid()
     return filters
+
+
+def _batch_id(text: str) -> BatchId:
+    return BatchId(id_from_text(text))
 
 
 async def get_events(call: Call) -> Answer:
     """The whole log of a communication, recipient by recipient."""
     client_id = call.caller.client.id
     target = await call.services.reading.target(client_id, id_in_path(call))
-    events = [
-        event
-        for result_id in target.results
-        for event in await call.services.communications.events(client_id, result_id)
-    ]
-    return json_answer({"items": [event_view(event) for event in events]})
+    items: list[dict[str, Any]] = []
+    for result_id in target.results:
+        events = await call.services.communications.events(client_id, result_id)
+        failures = failures_of(events)
+        items += [event_view(event, failures.get(event.id)) for event in events]
+    return json_answer({"items": items})
 
 
 async def get_content(call: Call) -> Answer:

@@ -139,4 +139,11 @@ SUPPRESSIONS: Final[dict[str, Any]] = {
         {"channel": "sms", "recipient": "+4915112345678", "topic": "offers"},
     ]
 }
+REPLAYS: Final[dict[str, Any]] = {
+    "filter": {
+        "filter": {"class": "config", "campaign": "spring", "failed_to": "2030-03-01T10:00:00Z"},
+        "limit": 500,
+    },
+    "ids": {"ids": ["01900000-0000-7000-8000-000000000000"]},
+}
 EXPLAIN: Final[dict[str, Any]] = {"channel": "email", "campaign": "spring", "segment": "vip"}

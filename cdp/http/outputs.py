@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import JsonSchemaValue, WithJsonSchema
 
 from cdp.domain.event import EventName, Status
+from cdp.domain.failure import ErrorClass
 
 Id = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
 PriorityWord = Literal["high", "normal", "low"]
@@ -83,6 +84,24 @@ class BooksOut(Output):
     pending_by: PendingOut
 
 
+class FailureOut(Output):
+    """What went wrong last. It stays while another attempt is being made."""
+
+    class_: Annotated[
+        ErrorClass,
+        Field(alias="class", description="What it takes for another attempt to go better."),
+    ]
+    reason: Annotated[str, Field(description="One of the reasons in the reference.")]
+    code: Annotated[str | None, Field(description="The provider's own.")]
+    provider: Annotated[str | None, Field(description="Null where there was no attempt.")]
+
+
+class FailureReportOut(FailureOut):
+    """A failure with what the provider answered, or what the template lacks."""
+
+    detail: str
+
+
 class RecipientOut(Output):
     """One recipient's state."""
 
@@ -90,6 +109,7 @@ class RecipientOut(Output):
     to: str
     status: Status
     reason: str | None
+    failure: FailureOut | None
     attempts: int
     priority: PriorityWord
     send_at: datetime | None
@@ -161,6 +181,7 @@ class EventOut(Output):
     ]
     event: EventName
     at: datetime
+    failure: FailureReportOut | None
     details: dict[str, Any]
 
 

@@ -1,12 +1,16 @@
 """What stands in a path or a query, checked."""
 
 import re
-from typing import Final
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final, TypeVar
 
 from cdp.domain.ids import id_from_text
 from cdp.errors import FieldError, Invalid, NotFound
 from cdp.http.call import Call
-from cdp.http.models import NAME_PATTERN
+from cdp.http.models import NAME_PATTERN, parse_time
+
+T = TypeVar("T")
 
 _NAME: Final = re.compile(NAME_PATTERN)
 
@@ -47,6 +51,44 @@ def new_name_in_path(call: Call) -> str:
         raise Invalid.at(
             "name", "name_invalid", "A name is letters, digits, dot, dash, underline."
         ) from None
+
+
+class QueryReader:
+    """Reads the parameters of a query one by one, and keeps what is wrong with them."""
+
+    def __init__(self, query: Mapping[str, str]) -> None:
+        self._query = query
+        self._errors: list[FieldError] = []
+
+    def read(self, name: str, convert: Callable[[str], T], expected: str) -> T | None:
+        """The parameter as `convert` makes it; None where it is not there, or is wrong."""
+        text = self._query.get(name)
+        if text is None:
+            return None
+        try:
+            if "\0" in text:
+                raise ValueError
+            return convert(text)
+        except ValueError:
+            self._errors.append(FieldError(pointer=name, code="invalid", detail=expected))
+            return None
+
+    def text(self, name: str) -> str | None:
+        """A parameter that may be any text."""
+        return self.read(name, str, "Text without NUL.")
+
+    def time(self, name: str) -> datetime | None:
+        """A parameter that is a time."""
+        return self.read(name, parse_time, "A time as in RFC 3339 with an offset.")
+
+    def require_valid(self) -> None:
+        """Refuse the query if anything of it was wrong.
+
+        Raises:
+            Invalid: with each that is.
+        """
+        if self._errors:
+            raise Invalid(self._errors)
 
 
 def known_parameters(call: Call, known: frozenset[str]) -> None:

@@ -14,6 +14,7 @@ from cdp.http import (
 )
 from cdp.http.communication_models import CommunicationIn
 from cdp.http.configuration_routes import DELIVERY_CONFIGS, SEGMENTS
+from cdp.http.dead_letter_routes import DEAD_LETTERS
 from cdp.http.endpoint import BATCH_DEADLINE_S, Operation, Route
 from cdp.http.engagement import ENGAGEMENT
 from cdp.http.inbox_routes import INBOX
@@ -277,6 +278,7 @@ OPERATIONS: Final[Sequence[Route]] = (
 ROUTES: Final[Sequence[Route]] = (
     *COMMUNICATIONS,
     *BATCHES,
+    *DEAD_LETTERS,
     *TEMPLATES,
     *SEGMENTS,
     *DELIVERY_CONFIGS,

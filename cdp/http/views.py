@@ -9,6 +9,8 @@ from cdp.domain.communication import Communication
 from cdp.domain.communication_request import CommunicationRequest
 from cdp.domain.delivery_config import ALL, FIELDS, ConfigLevel
 from cdp.domain.event import Event
+from cdp.domain.failure import Failure
+from cdp.domain.failure_report import FailureReport
 from cdp.domain.ids import number_of, result_of, text_of
 from cdp.domain.segment import Assignment
 from cdp.services.communication_reading import BatchView, Books, RequestView, ResultView
@@ -46,6 +48,7 @@ def recipient_view(result: ResultView) -> dict[str, Any]:
         "to": result.to,
         "status": result.status.value,
         "reason": result.reason,
+        "failure": failure_view(result.failure),
         "attempts": result.attempts,
         "priority": result.priority.word,
         "send_at": result.send_at,
@@ -56,6 +59,25 @@ def recipient_view(result: ResultView) -> dict[str, Any]:
         "read_at": result.read_at,
         "clicked_at": result.clicked_at,
     }
+
+
+def failure_view(failure: Failure | None) -> dict[str, Any] | None:
+    """What went wrong last, if anything has."""
+    if failure is None:
+        return None
+    return {
+        "class": failure.error_class.value,
+        "reason": failure.reason,
+        "code": failure.code,
+        "provider": failure.provider,
+    }
+
+
+def failure_report_view(report: FailureReport | None) -> dict[str, Any] | None:
+    """The same with the provider's words, for those who look into it."""
+    if report is None:
+        return None
+    return {**(failure_view(report.failure) or {}), "detail": report.detail}
 
 
 def result_view(result: ResultView) -> dict[str, Any]:
@@ -94,13 +116,14 @@ def request_view(view: RequestView) -> dict[str, Any]:
     }
 
 
-def event_view(event: Event) -> dict[str, Any]:
+def event_view(event: Event, failure: FailureReport | None) -> dict[str, Any]:
     """One event. `number` is null for engagement and receipts, which move nothing."""
     return {
         "recipient_id": text_of(result_of(event.id)),
         "number": number_of(event.id),
         "event": event.name.value,
         "at": event.at,
+        "failure": failure_report_view(failure),
         "details": {name: _plain(value) for name, value in event.metadata.items()},
     }
 

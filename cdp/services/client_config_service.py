@@ -58,6 +58,11 @@ class ReadThrough(Generic[K, V]):
             if key in self._entries and self._entries[key][1] is None:
                 del self._entries[key]
 
+    def forget(self, keys: Iterable[K]) -> None:
+        """Ask again for these."""
+        for key in keys:
+            self._entries.pop(key, None)
+
     def _is_fresh(self, key: K) -> bool:
         entry = self._entries.get(key)
         return entry is not None and entry[0] > self._clock.monotonic()
@@ -124,6 +129,14 @@ class ClientConfigService:
     ) -> dict[tuple[ClientId, str], TemplateVersion]:
         """The current version of each client's template, where there is one."""
         return await self._current.get_many(names)
+
+    async def templates_now(
+        self, names: Iterable[tuple[ClientId, str]]
+    ) -> dict[tuple[ClientId, str], TemplateVersion]:
+        """The same as of now: for who is about to refuse by a version that may have gone."""
+        wanted = set(names)
+        self._current.forget(wanted)
+        return await self._current.get_many(wanted)
 
     async def unknown_templates(
         self, names: Iterable[tuple[ClientId, str]]

@@ -10,10 +10,12 @@ from typing import Any, Final
 
 from cdp.domain.communication_request import CommunicationRequest
 from cdp.domain.event import Status
-from cdp.domain.ids import BatchId, ClientId, RequestId, ResultId, result_ids
+from cdp.domain.failure import Failure
+from cdp.domain.ids import BatchId, ClientId, RequestId, ResultId, lowest_id, result_ids
 from cdp.domain.lane import Priority
 from cdp.errors import NotFound
 from cdp.storage.batches import Batch, Batches
+from cdp.storage.codec import failure_of
 from cdp.storage.communication_requests import CommunicationRequests, Recipients
 from cdp.storage.delivery_results import DeliveryResults
 
@@ -30,8 +32,6 @@ FINAL_STATES: Final = (
 )
 """In the order in which the books name them."""
 PENDING_STATES: Final = ("scheduled", "waiting", "in_flight", "retrying")
-
-_LOWEST_TAIL: Final = bytes(10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +55,7 @@ class ResultView:
     expires_at: datetime | None
     created_at: datetime
     updated_at: datetime
+    failure: Failure | None
     delivered_at: datetime | None
     opened_at: datetime | None
     read_at: datetime | None
@@ -200,7 +201,7 @@ class CommunicationReading:
         target = await self.target(client_id, any_id)
         recipients = await self._recipients.of_client(client_id, target.all_results)
         views = tuple(
-            _view(target.documents[i], name=recipients[i].name if i in recipients else "")
+            view_of(target.documents[i], name=recipients[i].name if i in recipients else "")
             for i in target.all_results
             if i in target.documents
         )
@@ -218,7 +219,7 @@ class CommunicationReading:
             since=None if filters.created_from is None else lowest_id(filters.created_from),
             limit=limit,
         )
-        return [_view(document) for document in documents]
+        return [view_of(document) for document in documents]
 
     async def batch(self, client_id: ClientId, batch_id: BatchId) -> BatchView:
         """A batch with its books.
@@ -243,7 +244,7 @@ class CommunicationReading:
         if await self._batches.of_client(client_id, batch_id) is None:
             raise NotFound
         documents = await self._results.of_batch(client_id, batch_id, after=after, limit=limit)
-        return [_view(document) for document in documents]
+        return [view_of(document) for document in documents]
 
     async def with_key(self, client_id: ClientId, key: str) -> CommunicationRequest | None:
         """The request that came with this idempotency key, if one did. Without recipients."""
@@ -255,12 +256,6 @@ class CommunicationReading:
         """Which of these results exist, and of which request each is."""
         documents = await self._results.of_request(client_id, ids)
         return {document["_id"]: document["request_id"] for document in documents}
-
-
-def lowest_id(moment: datetime) -> bytes:
-    """The id below all that were made from this moment on."""
-    unix_ms = max(0, int(moment.timestamp() * 1000))
-    return unix_ms.to_bytes(6, "big") + _LOWEST_TAIL
 
 
 def _earlier(before: bytes | None, created_to: datetime | None) -> bytes | None:
@@ -290,7 +285,8 @@ def _pending_state(status: Status, *, tried: bool) -> str:
     return "scheduled" if status is Status.SCHEDULED else "waiting"
 
 
-def _view(document: Document, *, name: str = "") -> ResultView:
+def view_of(document: Document, *, name: str = "") -> ResultView:
+    """A stored result, as its client sees it."""
     return ResultView(
         id=document["_id"],
         request_id=document["request_id"],
@@ -309,6 +305,7 @@ def _view(document: Document, *, name: str = "") -> ResultView:
         expires_at=document.get("expires_at"),
         created_at=document["created_at"],
         updated_at=document["updated_at"],
+        failure=failure_of(document),
         delivered_at=document.get("delivered_at"),
         opened_at=document.get("opened_at"),
         read_at=document.get("read_at"),

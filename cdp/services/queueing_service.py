@@ -242,7 +242,7 @@ class QueueingService:
     ) -> Move:
         verdict = after_failure(
             policy,
-            attempt=item.attempt,
+            attempt=item.attempt - item.replayed_after,
             failure=item.reason or "transient",
             lost=item.lost,
             retry_after_s=retry_after_s,

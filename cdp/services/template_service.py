@@ -3,7 +3,8 @@
 What may be saved is decided by the Message Service, the only place that compiles a template.
 """
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
@@ -18,6 +19,7 @@ from cdp.domain.template import (
     Variants,
     differences,
 )
+from cdp.domain.template_needs import Needs
 from cdp.errors import Conflict, FieldError, Invalid, NotFound, Overloaded
 from cdp.ports.clock import Clock
 from cdp.ports.handoff import WorkerLost
@@ -67,9 +69,12 @@ class TemplateService:
         templates: Templates,
         assignments: SegmentAssignments,
         engine: TemplateEngine,
+        needs_of: Callable[[Parts], Sequence[str]],
         clock: Clock,
         random_bytes: Callable[[int], bytes],
     ) -> None:
+        """`needs_of` says which variables a fit template certainly needs."""
+        self._needs_of = needs_of
         self._templates = templates
         self._assignments = assignments
         self._engine = engine
@@ -112,8 +117,9 @@ class TemplateService:
             created_at=now,
         )
         await self._require_fit(version)
+        needs = await asyncio.to_thread(self._needs, contents)
         number = await self._templates.next_number(client_id, name)
-        version = replace(version, version=number)
+        version = replace(version, version=number, needs=needs)
         await self._templates.insert_version(version, is_draft=is_draft)
         return version, True
 
@@ -131,6 +137,12 @@ class TemplateService:
                     errors += _errors(refusal, _pointer(channel, locale))
         if errors:
             raise Invalid(errors)
+
+    def _needs(self, contents: Mapping[str, Variants]) -> dict[str, dict[str, Needs]]:
+        return {
+            channel: {locale: Needs.of(self._needs_of(parts)) for locale, parts in variants.items()}
+            for channel, variants in contents.items()
+        }
 
     async def publish(self, client_id: ClientId, name: str, number: int) -> TemplateVersion:
         """Make a version the current one: a draft, or one from before, to roll back.

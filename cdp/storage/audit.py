@@ -26,7 +26,7 @@ EVENT_FIELDS: Final = _fields(
         f"metadata.{name}"
         for name in (
             *("due_at", "priority", "send_at", "expires_at"),
-            *("attempt", "epoch", "outcome", "code"),
+            *("attempt", "epoch", "outcome", "code", "reason", "provider"),
         )
     ),
 )
@@ -35,7 +35,7 @@ FIELDS: Final = {
     "delivery_results": _fields(
         *("client_id", "request_id", "channel", "recipient", "campaign", "batch_id"),
         *("status", "seq", "attempt", "lost", "has_content", "partition", "lane", "priority"),
-        *("due_at", "send_at", "expires_at"),
+        *("due_at", "send_at", "expires_at", "failure", "replayed_after"),
     ),
     "communication_requests": _fields("client_id", "campaign", "batch_id", "recipients"),
     "recipients": _fields("client_id", "request_id", "identifier"),

@@ -3,7 +3,7 @@
 What is absent is left out: a document holds no nulls, and partial indexes go by existence.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from cdp.domain.communication import Communication
@@ -17,6 +17,7 @@ from cdp.domain.communication_request import (
 )
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.event import Status
+from cdp.domain.failure import ErrorClass, Failure, given_up
 from cdp.domain.lane import Priority
 from cdp.storage.database import Document
 
@@ -211,6 +212,21 @@ def _content_before_channels(document: Document) -> Document:
     return {name: document[name] for name in ("subject", "html", "text") if name in document}
 
 
+def failure_of(document: Mapping[str, Any]) -> Failure | None:
+    """From `delivery_results`: what went wrong last with it."""
+    said = document.get("failure")
+    if said is None:
+        # A version that did not write it may still run beside this one.
+        is_dead = document.get("status") == Status.UNDELIVERABLE
+        return given_up({"reason": document.get("reason")}, None) if is_dead else None
+    return Failure(
+        reason=said["reason"],
+        error_class=ErrorClass(said["class"]),
+        code=said.get("code"),
+        provider=said.get("provider"),
+    )
+
+
 def item_of(document: Document) -> WorkItem:
     """From `delivery_results`: what the queue needs of it."""
     return WorkItem(
@@ -234,4 +250,6 @@ def item_of(document: Document) -> WorkItem:
         reason=document.get("reason"),
         provider=document.get("provider"),
         failed_by=document.get("failed_by"),
+        failure=failure_of(document),
+        replayed_after=document.get("replayed_after", 0),
     )

@@ -12,6 +12,7 @@ from typing import Any, Final
 from pymongo import UpdateMany
 
 from cdp.domain.delivery_result import WorkItem
+from cdp.domain.failure import failure_document
 from cdp.domain.ids import BatchId, ClientId, Partition, RequestId, ResultId
 from cdp.domain.lane import Level, Priority
 from cdp.storage.codec import item_of, present
@@ -21,7 +22,8 @@ ITEM_FIELDS: Final = dict.fromkeys(
     (
         "request_id", "client_id", "channel", "campaign", "segment", "partition", "lane",
         "priority", "status", "seq", "attempt", "lost", "has_content", "due_at", "send_at",
-        "expires_at", "updated_at", "reason", "provider", "failed_by",
+        "expires_at", "updated_at", "reason", "provider", "failed_by", "failure",
+        "replayed_after",
     ),
     1,
 )  # fmt: skip
@@ -72,8 +74,9 @@ class DeliveryResults:
         older = "$lte" if again else "$lt"
         groups: dict[tuple[Any, ...], tuple[Document, list[bytes]]] = {}
         for projection in projections:
-            change = _change(projection)
-            key = tuple(change["$set"].items())
+            fields = _fields(projection)
+            key = tuple(fields.items())
+            change = _change(projection.item, fields)
             groups.setdefault(key, (change, []))[1].append(projection.item.result_id)
         updates = [
             UpdateMany({"_id": {"$in": ids}, "seq": {older: change["$set"]["seq"]}}, change)
@@ -312,10 +315,13 @@ def _document(result: NewResult) -> Document:
     )
 
 
-_UNSET_WHEN_ABSENT: Final = ("send_at", "expires_at", "reason", "failed_by")
+_UNSET_WHEN_ABSENT: Final = (
+    "send_at", "expires_at", "reason", "provider", "failed_by", "failure",
+)  # fmt: skip
 
 
-def _change(projection: Projection) -> Document:
+def _fields(projection: Projection) -> Document:
+    """What is set, by which results are grouped that it is the same for."""
     item = projection.item
     fields = present(
         status=item.status.value,
@@ -331,14 +337,22 @@ def _change(projection: Projection) -> Document:
         reason=item.reason,
         provider=item.provider,
         failed_by=item.failed_by,
+        failure=item.failure,
+        replayed_after=item.replayed_after or None,
     )
+    if not item.is_final:
+        fields["due_at"] = item.due_at
+    elif item.status == "delivered":
+        fields["delivered_at"] = projection.at
+    return fields
+
+
+def _change(item: WorkItem, fields: Document) -> Document:
     gone = {name: "" for name in _UNSET_WHEN_ABSENT if name not in fields}
     if item.is_final:
         gone["due_at"] = ""
-        if item.status == "delivered":
-            fields["delivered_at"] = projection.at
-    else:
-        fields["due_at"] = item.due_at
+    if item.failure is not None:
+        fields = {**fields, "failure": failure_document(item.failure)}
     change: Document = {"$set": fields}
     if gone:
         change["$unset"] = gone

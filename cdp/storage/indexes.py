@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from pymongo import ASCENDING, IndexModel
 
+DEAD_LETTERS: Final = "dead_letters"
 _UNFINISHED: Final[dict[str, Any]] = {"due_at": {"$exists": True}}
 
 INDEXES: Final[dict[str, list[IndexModel]]] = {
@@ -59,6 +60,24 @@ INDEXES: Final[dict[str, list[IndexModel]]] = {
         IndexModel(
             [("client_id", ASCENDING), ("recipient", ASCENDING), ("_id", ASCENDING)],
             name="recipient",
+        ),
+        # GET /v1/dead-letters, its summary, and the replay by filter: the newest failure first.
+        # The other fields are in it so that a filter reads no document that does not fit, and a
+        # count none at all.
+        IndexModel(
+            [
+                ("client_id", ASCENDING),
+                ("status", ASCENDING),
+                ("updated_at", ASCENDING),
+                ("_id", ASCENDING),
+                ("failure.class", ASCENDING),
+                ("failure.reason", ASCENDING),
+                ("failure.provider", ASCENDING),
+                ("campaign", ASCENDING),
+                ("channel", ASCENDING),
+            ],
+            name=DEAD_LETTERS,
+            partialFilterExpression={"status": "undeliverable"},
         ),
     ],
     "batches": [

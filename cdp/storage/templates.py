@@ -7,6 +7,7 @@ from pymongo import ReturnDocument
 
 from cdp.domain.ids import ClientId
 from cdp.domain.template import TemplateHead, TemplateVersion
+from cdp.domain.template_needs import Needs
 from cdp.storage.database import Database, Document, insert_new, repository
 
 
@@ -120,6 +121,10 @@ def _document(version: TemplateVersion) -> Document:
         "name": version.name,
         "version": version.version,
         "contents": version.contents,
+        "needs": {
+            channel: {locale: needs.paths() for locale, needs in by_locale.items()}
+            for channel, by_locale in version.needs.items()
+        },
         "created_at": version.created_at,
     }
 
@@ -131,5 +136,9 @@ def _version(document: Document) -> TemplateVersion:
         name=document["name"],
         version=document["version"],
         contents=document["contents"],
+        needs={
+            channel: {locale: Needs.of(paths) for locale, paths in by_locale.items()}
+            for channel, by_locale in document.get("needs", {}).items()
+        },
         created_at=document["created_at"],
     )

@@ -20,6 +20,7 @@ from cdp.domain.event import (
     is_legal,
     step_fold,
 )
+from cdp.domain.failure import failure_document
 from cdp.domain.ids import number_of, result_of, text_of
 from cdp.domain.lane import Priority, lane_of
 from cdp.ports.provider import EmailMessage
@@ -195,6 +196,7 @@ class Books:
             "attempt": state.attempt,
             "lost": state.lost,
             "has_content": state.has_content,
+            "failure": failure_document(state.failure),
             "priority": int(priority),
             "lane": lane_of("email", priority),
             "send_at": state.send_at,

@@ -31,6 +31,7 @@ from hypothesis.stateful import (
 
 from cdp.domain.breaker import Breaker
 from cdp.domain.communication_request import CommunicationRequest
+from cdp.domain.dead_letter import DeadLetterFilter
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.event import EventName, Status
 from cdp.domain.ids import ClientId, ResultId, text_of
@@ -298,6 +299,16 @@ class Machine(RuleBasedStateMachine):
             change = change | {"send_at": self.clock.now() + timedelta(seconds=later_s)}
         service = self.life.api.communications
         self.run(service.reschedule(self.client_id, [item.result_id], change=change))
+
+    @rule(items=st.lists(copies, min_size=1, max_size=5))
+    def replay(self, items):
+        """What a copy says was given up, whatever has become of it since, and everything else."""
+        service = self.life.api.dead_letter_service()
+        one_each = list({item.result_id: item for item in items}.values())
+        self.run(service.replay(one_each, by="copies"))
+        dead = self.run(service.oldest(self.client_id, DeadLetterFilter(), limit=3))
+        outcomes = self.run(service.replay(dead, by="stored"))
+        assert all(opened for _, opened in outcomes)
 
     @rule(item=copies)
     def open(self, item):

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
+from cdp.domain.dead_letter import DeadLetterFilter
 from cdp.domain.delivery_config import ALL, DeliveryConfig
-from cdp.domain.ids import ClientId
+from cdp.domain.ids import ClientId, event_id
 from cdp.storage.database import Database
+from cdp.storage.dead_letters import DeadLetters
 from cdp.storage.delivery_configs import DeliveryConfigs
 from cdp.storage.migrations import migrate
 from cdp.storage.templates import Templates
@@ -44,7 +47,7 @@ async def test_delivery_configs_of_the_first_version_become_levels(old: Embedded
     # As the user that migrates, with the rights of that one.
     database = Database(old.mongo_uri("migrate"), component="migrate")
 
-    assert await migrate(database) == [2, 3]
+    assert await migrate(database) == [2, 3, 4]
     assert await migrate(database) == []
 
     platform, by_client = await DeliveryConfigs(admin).of_clients([CLIENT])
@@ -76,12 +79,57 @@ async def test_what_was_for_email_alone_stands_under_its_channel(old: Embedded):
     )
     database = Database(old.mongo_uri("migrate"), component="migrate")
 
-    assert await migrate(database) == [3]
+    assert await migrate(database) == [3, 4]
 
     templates = Templates(admin)
     assert (await templates.current(CLIENT, ["old"]))["old"].contents == {"email": {"*": parts}}
     assert [head.latest for head in await templates.page(CLIENT, after=None, limit=9)] == [2]
     lanes = [d["lane"] async for d in admin["delivery_results"].find().sort("_id", 1)]
     assert lanes == ["email.high", "email.default"]
+    await database.close()
+    await admin.close()
+
+
+async def test_results_get_what_went_wrong_last_from_their_logs(old: Embedded):
+    admin = Database(old.mongo_uri("admin"), component="test-admin")
+    await admin["migrations"].insert_many([{"_id": n} for n in (1, 2, 3)])
+    attempted = ("DELIVERY_ATTEMPTED", {"attempt": 1, "provider": "smtp"})
+    refused = ("DELIVERY_FAILED", {"attempt": 1, "reason": "address", "code": "550 5.1.1"})
+    given_up = ("UNDELIVERABLE", {"reason": "address"})
+    begun = [("CREATED", {}), ("CONTENT_RESOLVED", {}), ("QUEUED", {}), attempted]
+    missing = ("UNDELIVERABLE", {"reason": "template_missing"})
+    logs: dict[bytes, tuple[str, int, int, list[tuple[str, dict[str, Any]]]]] = {
+        b"1" * 16: ("undeliverable", 6, 1, [*begun, refused, given_up]),
+        b"2" * 16: ("undeliverable", 2, 0, [("CREATED", {}), missing]),
+        # Behind its log: as far as it is, nothing has failed.
+        b"3" * 16: ("sending", 4, 1, [*begun, refused]),
+        b"4" * 16: ("delivered", 5, 1, [*begun, ("DELIVERY_SUCCEEDED", {})]),
+        b"5" * 16: ("failed", 5, 1, [*begun, refused]),
+    }
+    for result_id, (status, seq, attempt, events) in logs.items():
+        await admin["delivery_results"].insert_one(
+            {"_id": result_id, "client_id": CLIENT, "status": status, "seq": seq,
+             "attempt": attempt, "updated_at": NOW}
+        )  # fmt: skip
+        await admin["communication_logs"].insert_many(
+            {"_id": event_id(result_id, number), "event": name, "metadata": metadata,
+             "created_at": NOW, "client_id": CLIENT, "writer": "t"}
+            for number, (name, metadata) in enumerate(events, start=1)
+        )  # fmt: skip
+    database = Database(old.mongo_uri("migrate"), component="migrate")
+
+    assert await migrate(database) == [4]
+
+    found = {d["_id"]: d.get("failure") async for d in admin["delivery_results"].find()}
+    address = {"reason": "address", "class": "permanent", "code": "550 5.1.1", "provider": "smtp"}
+    assert found == {
+        b"1" * 16: address,
+        b"2" * 16: {"reason": "template_missing", "class": "config"},
+        b"3" * 16: None,
+        b"4" * 16: None,
+        b"5" * 16: address,
+    }
+    counts = await DeadLetters(admin).counts(CLIENT, DeadLetterFilter())
+    assert {each.reason: each.count for each in counts} == {"address": 1, "template_missing": 1}
     await database.close()
     await admin.close()

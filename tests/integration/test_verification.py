@@ -13,7 +13,8 @@ from cdp.domain.event import EventName
 from cdp.domain.ids import ClientId, text_of
 from cdp.services.verification_service import Progress, Verification
 from tests.integration.conftest import Embedded, running
-from tests.integration.verification_corruptions import CORRUPTIONS, Act
+from tests.integration.verification_corruptions import Act
+from tests.integration.verification_failure_corruptions import CORRUPTIONS
 from tests.integration.verification_world import (
     LIVES,
     PENDING,

@@ -15,6 +15,7 @@ from cdp.http.app import ApiServices
 from cdp.ports.clock import Clock, SystemClock
 from cdp.ports.inbox import InboxEntry
 from cdp.ports.renderer import Rendered, RenderItem, RenderOutcome, RenderRefusal, TemplateSource
+from cdp.rendering.needs import needs_of
 from cdp.rendering.sandbox import SandboxedRenderer
 from cdp.services.access_service import AccessService
 from cdp.services.backlog import Backlog, DiskSpace
@@ -23,6 +24,7 @@ from cdp.services.client_config_service import ClientConfigService
 from cdp.services.communication_intake import CommunicationIntake, GroupCommit
 from cdp.services.communication_reading import CommunicationReading
 from cdp.services.communication_service import CommunicationService
+from cdp.services.dead_letter_service import DeadLetterService
 from cdp.services.delivery_config_service import DeliveryConfigService
 from cdp.services.delivery_tracking_service import DeliveryTrackingService
 from cdp.services.inbox_service import InboxService, InboxStreams, InboxTokens
@@ -37,6 +39,7 @@ from cdp.storage.communication_logs import CommunicationLogs
 from cdp.storage.communication_requests import CommunicationRequests, Recipients
 from cdp.storage.communications import Communications
 from cdp.storage.database import Database
+from cdp.storage.dead_letters import DeadLetters
 from cdp.storage.delivery_configs import DeliveryConfigs
 from cdp.storage.delivery_results import DeliveryResults
 from cdp.storage.inbox import InboxEntries
@@ -197,6 +200,7 @@ def _services(
         delivery_configs=DeliveryConfigService(
             configs=DeliveryConfigs(database), clock=clock, random_bytes=os.urandom
         ),
+        dead_letters=_dead_letters(database, communications),
         providers=_providers(database, clock),
         suppressions=suppressions,
         inbox=InboxService(entries=InboxEntries(database), tracking=tracking, clock=clock),
@@ -228,6 +232,7 @@ def _templates(database: Database, engine: TemplateEngine, clock: Clock) -> Temp
         templates=Templates(database),
         assignments=SegmentAssignments(database),
         engine=engine,
+        needs_of=needs_of,
         clock=clock,
         random_bytes=os.urandom,
     )
@@ -244,12 +249,11 @@ def _suppressions(
     )
 
 
-def _segments(database: Database, clock: Clock) -> SegmentService:
-    return SegmentService(
-        segments=Segments(database),
-        assignments=SegmentAssignments(database),
-        templates=Templates(database),
-        clock=clock,
+def _dead_letters(database: Database, communications: CommunicationService) -> DeadLetterService:
+    return DeadLetterService(
+        dead_letters=DeadLetters(database),
+        logs=CommunicationLogs(database),
+        communications=communications,
     )
 
 
@@ -285,6 +289,15 @@ def _access(database: Database, clock: Clock) -> AccessService:
         pepper=PEPPER,
         clock=clock,
         random_bytes=os.urandom,
+    )
+
+
+def _segments(database: Database, clock: Clock) -> SegmentService:
+    return SegmentService(
+        segments=Segments(database),
+        assignments=SegmentAssignments(database),
+        templates=Templates(database),
+        clock=clock,
     )
 
 

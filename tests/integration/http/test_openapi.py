@@ -105,6 +105,7 @@ async def test_every_example_is_accepted_as_it_stands(
     await tenant.call("PUT", "/templates/welcome", parts)
     sent = (await tenant.post("/communications", {
         "channel": "email", "to": [{"email": "a@b.example"}], "template": "welcome",
+        "data": {"name": "Ada", "shop": "Example"},
     })).json  # fmt: skip
     known = sent["id"]
     if path.startswith("/delivery-configs/"):

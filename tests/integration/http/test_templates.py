@@ -118,7 +118,8 @@ async def test_a_deleted_template_is_gone_until_it_is_made_again(tenant: Tenant)
 
 
 async def test_a_new_template_can_be_used_at_once_though_it_was_missed_before(tenant: Tenant):
-    body = {"channel": "email", "to": [{"email": "a@b.example"}], "template": "fresh"}
+    to = [{"email": "a@b.example", "data": {"name": "Ada"}}]
+    body = {"channel": "email", "to": to, "template": "fresh"}
 
     before = await tenant.post("/communications", body)
     await tenant.call("PUT", "/templates/fresh", PARTS)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cdp.domain.books import Balance, Books, Bucket, bucket_of
 from cdp.domain.event import LEGAL_AFTER, WORKER_LOST, EventName, Status, fold
+from cdp.domain.failure import failure_document
 from cdp.domain.ids import event_id, partition_of, unnumbered_event_id, uuid7
 from cdp.domain.log_shape import folded, shape_of
 from cdp.domain.result_audit import Case, Judgement, Terms, address_mark, differences, judge
@@ -69,6 +70,8 @@ def result_of(events: Sequence[Mapping[str, Any]], **changes: Any) -> dict[str, 
         "send_at": true.send_at,
         "expires_at": true.expires_at,
         "due_at": true.due_at,
+        "failure": failure_document(true.failure),
+        "replayed_after": true.replayed_after,
         "partition": partition_of(RESULT, 64),
     }
     return {name: value for name, value in (result | changes).items() if value is not None}
@@ -384,8 +387,7 @@ def test_v5_a_loss_in_one_client_is_not_evened_out_by_another():
     books.accept((CLIENT, None))
     books.account((OTHER, None), Bucket.DELIVERED)
 
-    assert {v.rule for v in books.violations()} == {"V5"}
-    assert len(books.violations()) == 2
+    assert [v.rule for v in books.violations()] == ["V5", "V5"]
     assert sum(books.by_client().values(), Balance()).is_even
 
 
@@ -394,7 +396,5 @@ def test_v5_a_campaign_must_balance_by_itself():
     books.accept((CLIENT, "spring"))
     books.account((CLIENT, "summer"), Bucket.DELIVERED)
 
-    assert [v.sentence.split(" do not")[0] for v in books.violations()] == [
-        "The books of campaign spring",
-        "The books of campaign summer",
-    ]
+    whose = [v.sentence.split(" do not")[0].rpartition(" ")[2] for v in books.violations()]
+    assert whose == ["spring", "summer"]

@@ -6,6 +6,7 @@ from hypothesis import given
 
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.event import FINAL_STATUSES, Fold, Status, fold, step_fold
+from cdp.domain.failure import ErrorClass, Failure
 from cdp.domain.lane import CHANNEL_NAMES, LANES, Priority, channel_of, is_urgent, lane_of, lanes_of
 from tests.unit.domain.items import START, item
 from tests.unit.domain.test_event import logs
@@ -64,7 +65,8 @@ def test_an_item_travels_with_all_that_it_has():
     everything = item(
         attempt=2, lost=1, has_content=True, send_at=START, expires_at=START, reason="retry",
         seq=7, status=Status.SCHEDULED, priority=Priority.HIGH, campaign="spring", segment="vip",
-        provider="first", failed_by="first",
+        provider="first", failed_by="first", replayed_after=1,
+        failure=Failure(reason="address", error_class=ErrorClass.PERMANENT, code="550 5.1.1"),
     )  # fmt: skip
     defaults = {f.name: f.default for f in fields(WorkItem) if f.default is not MISSING}
     assert all(getattr(everything, name) != default for name, default in defaults.items())
