@@ -84,7 +84,9 @@ class Settings(BaseSettings):
     mailbox_http_port: PositiveInt = Field(8025, description="HTTP port of the mailbox.")
     inbox_origins: str = Field(
         "",
-        description="Origins of pages that may read inboxes, with commas: `https://app.example`.",
+        pattern=r"^\s*(https?://[a-z0-9.-]+(:[0-9]{1,5})?(\s+|$))*$",
+        description="Origins of pages that may read inboxes, with spaces between: "
+        "`https://app.example`.",
     )
     private_targets: bool | None = Field(
         None,

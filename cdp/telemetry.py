@@ -37,6 +37,7 @@ GAUGES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "cdp_oldest_due_seconds": ("How long the oldest due item of a lane waits.", ("lane",)),
     "cdp_scheduled_soon": ("Items in the Scheduler's window.", ()),
     "cdp_actors": ("Actors that run, by kind.", ("kind",)),
+    "cdp_inbox_listeners": ("Streams of inboxes that are open.", ()),
     "cdp_breakers_open": ("Breakers of providers that are not closed, over all workers.", ()),
 }
 HISTOGRAMS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {

@@ -24,7 +24,8 @@ from cdp.services.communication_intake import CommunicationIntake, GroupCommit
 from cdp.services.communication_reading import CommunicationReading
 from cdp.services.delivery_service import DeliveryLimits, DeliveryService
 from cdp.services.delivery_tracking_service import DeliveryTrackingService
-from cdp.services.inbox_service import InboxService, InboxStreams, InboxTokens
+from cdp.services.inbox_service import InboxService, InboxTokens
+from cdp.services.inbox_streams import InboxStreams
 from cdp.services.message_composition import Composer
 from cdp.services.message_service import MessageService, TrackingUrls
 from cdp.services.partition_service import PartitionAssigner, PartitionHolder, PartitionOwners
@@ -137,9 +138,9 @@ class Wiring(ConfigurationParts):
             segments=self.segment_service(),
             inbox=InboxService(entries=entries, tracking=tracking, clock=self.clock),
             inbox_tokens=InboxTokens(key=self.keys.inbox_key, clock=self.clock),
-            inbox_streams=InboxStreams(entries=entries),
+            inbox_streams=InboxStreams(entries=entries, clock=self.clock, telemetry=self.telemetry),
             tracking=tracking,
-            origins=frozenset(filter(None, self.settings.inbox_origins.split(","))),
+            origins=frozenset(self.settings.inbox_origins.split()),
             backlog=backlog,
             clock=self.clock,
             random_bytes=secrets.token_bytes,

@@ -70,6 +70,7 @@ class ClientApi:
             self._component.heartbeat(dict)
             self._component.loop("backlog", self._see_backlog)
             yield
+            await services.inbox_streams.close()
             await self._component.stop_loops()
 
         services = wiring.api_services(

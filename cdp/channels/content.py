@@ -1,9 +1,15 @@
 """What the finished content of a channel is: texts by the names of its parts."""
 
 import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+DATA_DEPTH_MAX: Final = 32
+
+_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 Parts = Mapping[str, str]
 """Part name to text, such as `subject`, `html`, `text`. A part that is not there has no entry."""
@@ -50,12 +56,34 @@ def json_object(parts: Parts, name: str) -> dict[str, Any]:
     """The JSON object that a part is; an empty one where there is no such part.
 
     Raises:
-        UnfitContent: it is something else.
+        UnfitContent: it is something else, or holds what cannot be kept.
     """
     value = json_value(parts, name) if name in parts else {}
     if not isinstance(value, dict):
         raise UnfitContent("content_not_json", name, "It is not a JSON object.")
+    if not _can_be_kept(value, DATA_DEPTH_MAX):
+        detail = "It holds half a character, NUL, a number beyond 64 bits, or is too deep."
+        raise UnfitContent("content_invalid", name, detail)
     return value
+
+
+def _can_be_kept(value: Any, depth: int) -> bool:
+    """Whether MongoDB and every reader of JSON take it, as what comes over HTTP is (a template may
+    write what no caller could send).
+    """
+    if isinstance(value, str):
+        return not _UNSTORABLE.search(value)
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**63
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return depth > 0 and all(
+            _can_be_kept(each, depth - 1) for pair in value.items() for each in pair
+        )
+    if isinstance(value, list):
+        return depth > 0 and all(_can_be_kept(each, depth - 1) for each in value)
+    return True
 
 
 def json_value(parts: Parts, name: str) -> Any:

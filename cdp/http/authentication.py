@@ -3,9 +3,9 @@
 import hmac
 
 from cdp.channels.in_app import normalise_user
+from cdp.domain.inbox import InboxUser
 from cdp.errors import FieldError, Invalid, Unauthenticated
 from cdp.http.call import Call
-from cdp.services.inbox_service import InboxUser
 
 
 async def authenticate(call: Call) -> None:

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope
 
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.ids import fresh_id
+from cdp.domain.inbox import InboxUser
 from cdp.errors import FieldError, Invalid
 from cdp.http.answer import Answer
 from cdp.ports.clock import Clock
@@ -24,7 +25,8 @@ from cdp.services.communication_service import CommunicationService
 from cdp.services.dead_letter_service import DeadLetterService
 from cdp.services.delivery_config_service import DeliveryConfigService
 from cdp.services.delivery_tracking_service import DeliveryTrackingService
-from cdp.services.inbox_service import InboxService, InboxStreams, InboxTokens, InboxUser
+from cdp.services.inbox_service import InboxService, InboxTokens
+from cdp.services.inbox_streams import InboxStreams
 from cdp.services.provider_service import ProviderService
 from cdp.services.segment_service import SegmentService
 from cdp.services.suppression_service import SuppressionService

@@ -124,6 +124,10 @@ INBOX_MARK: Final[dict[str, Any]] = {
     "ids": ["01900000-0000-7000-8000-000000000000"],
     "mark": "read",
 }
+INBOX_MARK_ALL: Final[dict[str, Any]] = {
+    "up_to": "01900000-0000-7000-8000-000000000000",
+    "mark": "read",
+}
 ENGAGEMENT: Final[dict[str, Any]] = {
     "events": [
         {

@@ -24,11 +24,19 @@ class InboxTokenIn(Input):
 
 
 class InboxMarkIn(Input):
-    """What is noted of which entries."""
+    """What is noted of which entries: either of those in `ids`, or of all up to one."""
 
-    ids: Annotated[
-        list[Annotated[str, Field(max_length=36)]], Field(min_length=1, max_length=MARK_MAX)
-    ]
+    ids: list[Annotated[str, Field(max_length=36)]] = Field(
+        default_factory=list, max_length=MARK_MAX, description="The entries."
+    )
+    up_to: Annotated[
+        str | None,
+        Field(
+            max_length=36,
+            description="The newest of the entries: it and all that had arrived before it. For "
+            "entries that are not archived; `seen` and `read` are for unread ones.",
+        ),
+    ] = None
     mark: Literal["seen", "read", "archived", "unarchived"]
 
 
@@ -73,4 +81,11 @@ class InboxMarkedOut(Output):
     """Which entries there were, and how many are unread now."""
 
     marked: list[Id]
+    has_more: Annotated[
+        bool,
+        Field(
+            description=f"With `up_to`: whether more than {MARK_MAX} were to be marked. Then ask "
+            "once more."
+        ),
+    ]
     unread: int

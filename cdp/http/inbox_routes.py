@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
-from cdp.http import examples, inbox
+from cdp.domain.inbox import Mark
+from cdp.http import examples, inbox, inbox_stream
 from cdp.http.endpoint import Operation, Route
 from cdp.http.inbox_models import (
     InboxMarkedOut,
@@ -14,10 +15,37 @@ from cdp.http.inbox_models import (
     UnreadOut,
 )
 from cdp.http.route_parts import LISTS, READS, WRITES, Parameter, paging, query_parameter
+from cdp.services.inbox_streams import STREAM_S
 
 USER: Final[Parameter] = query_parameter(
     "user", "Whose inbox, where an API key is used instead of that user's token."
 )
+
+LAST_EVENT_ID: Final[Parameter] = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "required": False,
+    "description": "The last `id` that came, where a stream is opened anew.",
+    "schema": {"type": "string", "pattern": "^[0-9]{1,14}$"},
+}
+
+
+def _marks_one(verb: str, mark: Mark, summary: str) -> Route:
+    return Route(
+        method="POST",
+        path=f"/inbox/{{id}}/{verb}",
+        handler=inbox.marking(mark),
+        for_recipients=True,
+        operation=Operation(
+            id=f"{verb}InboxEntry",
+            tag="Inbox",
+            summary=summary,
+            parameters=(USER,),
+            answers={200: InboxMarkedOut},
+            problems=READS,
+        ),
+    )
+
 
 INBOX: Final[Sequence[Route]] = (
     Route(
@@ -44,7 +72,8 @@ INBOX: Final[Sequence[Route]] = (
             id="listInbox",
             tag="Inbox",
             summary="List a user's entries",
-            description="The newest first, without those that are archived or have expired.",
+            description="The newest first, by their arrival, without those that are archived or "
+            "have expired.",
             parameters=(
                 USER,
                 query_parameter("unread", "Only unread ones.", type="boolean", default=False),
@@ -81,23 +110,35 @@ INBOX: Final[Sequence[Route]] = (
             description="Seen and read are events of the communication, `OPENED` and `READ`.",
             parameters=(USER,),
             body=InboxMarkIn,
-            examples={"read": examples.INBOX_MARK},
+            examples={"read": examples.INBOX_MARK, "all": examples.INBOX_MARK_ALL},
             answers={200: InboxMarkedOut},
             problems=(*WRITES, 404),
         ),
     ),
+    *(
+        _marks_one(verb, mark, summary)
+        for verb, mark, summary in (
+            ("seen", Mark.SEEN, "Note that an entry was seen"),
+            ("read", Mark.READ, "Note that an entry was read"),
+            ("archive", Mark.ARCHIVED, "Archive an entry"),
+            ("unarchive", Mark.UNARCHIVED, "Bring an archived entry back"),
+        )
+    ),
     Route(
         method="GET",
         path="/inbox/stream",
-        handler=inbox.stream,
+        handler=inbox_stream.stream,
         for_recipients=True,
         operation=Operation(
             id="streamInbox",
             tag="Inbox",
             summary="Follow a user's inbox",
-            description="Server-Sent Events: `entry` with a new entry, `unread` with the count. "
-            "`Last-Event-ID` brings what came since.",
-            parameters=(USER,),
+            description="Server-Sent Events: `entry` with a new entry, `unread` with the count, "
+            "and `behind` if more was missed than is told one by one. A stream ends after "
+            f"{STREAM_S:.0f} seconds; open it anew with the last `id` that came as "
+            "`Last-Event-ID`, and it begins with what has come since. What came right before "
+            "may be told twice.",
+            parameters=(USER, LAST_EVENT_ID),
             texts=("text/event-stream",),
             problems=READS,
         ),

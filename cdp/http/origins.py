@@ -11,6 +11,7 @@ from cdp.http.call import ApiServices
 
 PREFLIGHT_AGE_S: Final = b"600"
 VARY: Final = (b"vary", b"Origin")
+EXPOSED: Final = (b"access-control-expose-headers", b"Retry-After")
 
 
 def preflight_answer(services: ApiServices, scope: Scope, methods: Iterable[str]) -> Answer:
@@ -33,4 +34,4 @@ def shared_with_origin(answer: Answer, services: ApiServices, scope: Scope) -> A
     if origin not in services.origins:
         return replace(answer, headers=(*answer.headers, VARY))
     allowed = (b"access-control-allow-origin", origin.encode("latin-1"))
-    return replace(answer, headers=(*answer.headers, VARY, allowed))
+    return replace(answer, headers=(*answer.headers, VARY, allowed, EXPOSED))

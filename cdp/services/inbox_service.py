@@ -4,10 +4,7 @@ A user is known by a token that the client's backend has asked for. Seeing and r
 of the communication, as opens and clicks of an email do.
 """
 
-import asyncio
-import contextlib
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -16,34 +13,18 @@ import jwt
 
 from cdp.domain.event import EventName
 from cdp.domain.ids import ClientId, ResultId, id_from_text, text_of
-from cdp.domain.inbox import Mark
-from cdp.errors import BacklogFull, NotFound, OutcomeUnknown, Unauthenticated
+from cdp.domain.inbox import MARK_MAX, InboxPosition, InboxUser, Mark
+from cdp.errors import NotFound, Unauthenticated
 from cdp.ports.clock import Clock
 from cdp.ports.inbox import InboxEntry
 from cdp.services.delivery_tracking_service import DeliveryTrackingService, Engagement
 from cdp.storage.inbox import InboxEntries
 
-log = logging.getLogger(__name__)
-
 ISSUER: Final = "cdp"
 AUDIENCE: Final = "inbox"
 ALGORITHM: Final = "HS256"
-LISTENERS_MAX: Final = 2_000
-LISTENERS_OF_USER_MAX: Final = 10
-NEWS_MAX: Final = 100
-"""Notices that wait for one listener; beyond them it is told to look anew."""
-RESTART_S: Final = 1.0
 
-_FIELDS: Final = {Mark.SEEN: "seen_at", Mark.READ: "read_at", Mark.ARCHIVED: "archived_at"}
 _EVENTS: Final = {Mark.SEEN: EventName.OPENED, Mark.READ: EventName.READ}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InboxUser:
-    """Whose inbox."""
-
-    client_id: ClientId
-    user: str
 
 
 class InboxTokens:
@@ -96,6 +77,16 @@ class InboxTokens:
         return InboxUser(client_id=client_id, user=user)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marked:
+    """What became of a mark."""
+
+    ids: Sequence[ResultId]
+    """The entries that were named and there; or, of all up to one, those that are changed."""
+    has_more: bool = False
+    """Whether there are more to be marked, beyond `MARK_MAX`."""
+
+
 class InboxService:
     """One user's inbox at a time."""
 
@@ -107,12 +98,17 @@ class InboxService:
         self._clock = clock
 
     async def page(
-        self, user: InboxUser, *, unread: bool, archived: bool, before: bytes | None, limit: int
+        self,
+        user: InboxUser,
+        *,
+        unread: bool,
+        archived: bool,
+        before: InboxPosition | None,
+        limit: int,
     ) -> list[InboxEntry]:
         """The newest entries first; those that are over are left out."""
         return await self._entries.page(
-            user.client_id,
-            user.user,
+            user,
             unread=unread,
             archived=archived,
             before=before,
@@ -120,99 +116,44 @@ class InboxService:
             now=self._clock.now(),
         )
 
-    async def find(self, user: InboxUser, ids: Sequence[ResultId]) -> list[InboxEntry]:
-        """These entries, the oldest first."""
-        return await self._entries.find(user.client_id, user.user, ids) if ids else []
-
     async def unread(self, user: InboxUser) -> int:
         """How many entries are neither read nor archived."""
-        return await self._entries.unread(user.client_id, user.user, now=self._clock.now())
+        return await self._entries.unread(user, now=self._clock.now())
 
-    async def mark(self, user: InboxUser, ids: Sequence[ResultId], mark: Mark) -> list[ResultId]:
-        """Note something of these entries; those that there are.
+    async def mark(self, user: InboxUser, ids: Sequence[ResultId], mark: Mark) -> Marked:
+        """Note something of these entries.
 
         Raises:
             NotFound: there is none of them.
         """
-        now = self._clock.now()
-        if mark is Mark.UNARCHIVED:
-            found = await self._entries.unarchive(user.client_id, user.user, ids)
-        else:
-            found = await self._entries.mark(user.client_id, user.user, ids, _FIELDS[mark], now)
-        if not found:
+        known = await self._entries.known(user, ids)
+        if not known:
             raise NotFound
-        if mark in _EVENTS:
-            # The entry first: who dies in between is told the same again by the user's next look.
-            events = [Engagement(result_id=r, name=_EVENTS[mark], at=now) for r in found]
-            await self._tracking.record(events)
-        return found
+        await self._mark(user, known, mark)
+        return Marked(ids=known)
 
-
-class Listener:
-    """One open stream: told that something has changed, never what."""
-
-    def __init__(self) -> None:
-        self.news: asyncio.Queue[ResultId | None] = asyncio.Queue(NEWS_MAX)
-
-    def tell(self, result_id: ResultId | None) -> None:
-        """A new entry, or with None: some other change."""
-        with contextlib.suppress(asyncio.QueueFull):
-            self.news.put_nowait(result_id)
-
-
-class InboxStreams:
-    """The listeners of one process, fed by one change stream for all of them."""
-
-    def __init__(self, *, entries: InboxEntries) -> None:
-        self._entries = entries
-        self._listeners: dict[InboxUser, set[Listener]] = {}
-        self._count = 0
-        self._feeding: asyncio.Task[None] | None = None
-
-    @contextlib.contextmanager
-    def listening(self, user: InboxUser) -> Iterator[Listener]:
-        """A listener for as long as the context lasts.
+    async def mark_up_to(self, user: InboxUser, last: ResultId, mark: Mark) -> Marked:
+        """Note something of an entry and of all that had arrived before it.
 
         Raises:
-            BacklogFull: this user, or this process, has as many as it may have.
+            NotFound: there is no such entry.
         """
-        of_user = self._listeners.setdefault(user, set())
-        if len(of_user) >= LISTENERS_OF_USER_MAX or self._count >= LISTENERS_MAX:
-            raise BacklogFull("Too many streams are open.", retry_after_s=5)
-        listener = Listener()
-        of_user.add(listener)
-        self._count += 1
-        if self._feeding is None:
-            self._feeding = asyncio.create_task(self._feed())
-        try:
-            yield listener
-        finally:
-            of_user.discard(listener)
-            self._count -= 1
-            if not of_user:
-                self._listeners.pop(user, None)
-            if not self._count and self._feeding is not None:
-                self._feeding.cancel()
-                self._feeding = None
+        assert mark is not Mark.UNARCHIVED
+        found = await self._entries.find(user, [last])
+        if not found:
+            raise NotFound
+        position = InboxPosition(at=found[0].created_at, result_id=last)
+        ids = await self._entries.ids_up_to(user, position, mark, limit=MARK_MAX + 1)
+        await self._mark(user, ids[:MARK_MAX], mark)
+        return Marked(ids=ids[:MARK_MAX], has_more=len(ids) > MARK_MAX)
 
-    async def _feed(self) -> None:
-        """Tell the listeners of what changes, for as long as there are any."""
-        while True:
-            with contextlib.suppress(OutcomeUnknown):
-                await self._entries.watch(self._tell)
-            # What has changed meanwhile nobody was told: all look anew.
-            for of_user in self._listeners.values():
-                for listener in of_user:
-                    listener.tell(None)
-            log.warning("the streams of inboxes begin anew")
-            await asyncio.sleep(RESTART_S)
-
-    def _tell(self, client_id: ClientId, user: str, new: ResultId | None) -> None:
-        for listener in self._listeners.get(InboxUser(client_id=client_id, user=user), ()):
-            listener.tell(new)
-
-    async def close(self) -> None:
-        """End the feeding."""
-        if self._feeding is not None:
-            self._feeding.cancel()
-            await asyncio.wait([self._feeding])
+    async def _mark(self, user: InboxUser, ids: Sequence[ResultId], mark: Mark) -> None:
+        if not ids:
+            return
+        now = self._clock.now()
+        if mark in _EVENTS:
+            # The events first: the entries that one call left unmarked are the next one's to find,
+            # and an event that is recorded again is the same event.
+            events = [Engagement(result_id=r, name=_EVENTS[mark], at=now) for r in ids]
+            await self._tracking.record_of_client(user.client_id, events)
+        await self._entries.mark(user, ids, mark, now)

@@ -1,10 +1,15 @@
-"""`inbox`: in-app messages, one document for each, by client and user."""
+"""`inbox`: in-app messages, one document for each, by client and user.
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+An entry stands where it arrived (`created_at`, then `_id`): its id is older where the message was
+scheduled. `archived` and `unread` say again what the times say, for the sake of the indexes.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from cdp.domain.ids import ClientId, ResultId
+from cdp.domain.ids import ResultId
+from cdp.domain.inbox import InboxPosition, InboxUser, Mark
 from cdp.errors import OutcomeUnknown
 from cdp.ports.inbox import InboxEntry, InboxUnavailable
 from cdp.storage.codec import present
@@ -12,6 +17,16 @@ from cdp.storage.database import Database, Document, insert_new, repository
 
 UNREAD_COUNTED_MAX: Final = 1_000
 """Beyond that many nobody counts."""
+
+_FOR_EVER: Final = datetime(9999, 12, 31, tzinfo=UTC)
+_MISSING: Final[Mapping[str, Any]] = {"$exists": False}
+_OPEN_TO: Final[Mapping[Mark, Mapping[str, Any]]] = {
+    Mark.SEEN: {"seen_at": _MISSING},
+    Mark.READ: {"read_at": _MISSING},
+    Mark.ARCHIVED: {"archived": False},
+    Mark.UNARCHIVED: {"archived": True},
+}
+"""Which entries a mark changes."""
 
 
 @repository
@@ -30,62 +45,79 @@ class InboxEntries:
 
     async def page(
         self,
-        client_id: ClientId,
-        user: str,
+        user: InboxUser,
         *,
         unread: bool,
         archived: bool,
-        before: bytes | None,
+        before: InboxPosition | None,
         limit: int,
         now: datetime,
     ) -> list[InboxEntry]:
         """The newest entries first: those that are not archived, or those that are."""
-        query = _visible(client_id, user, now)
-        query["archived_at"] = {"$exists": archived}
-        if unread:
-            query["read_at"] = {"$exists": False}
+        query: dict[str, Any] = _of(user) | {"visible_until": {"$gt": now}}
+        if unread and archived:
+            query |= {"archived": True, "read_at": _MISSING}
+        elif unread:
+            query["unread"] = True
+        else:
+            query["archived"] = archived
         if before is not None:
-            query["_id"] = {"$lt": before}
-        cursor = self._collection.find(query).sort("_id", -1).limit(limit)
+            query |= _up_to(before, itself=False)
+        cursor = self._collection.find(query).sort([("created_at", -1), ("_id", -1)]).limit(limit)
         return [_entry(document) async for document in cursor]
 
-    async def unread(self, client_id: ClientId, user: str, *, now: datetime) -> int:
+    async def arrived_since(
+        self, user: InboxUser, since: datetime, *, limit: int, now: datetime
+    ) -> list[InboxEntry]:
+        """What has arrived since then and is not archived, the oldest first."""
+        query = _of(user) | {"archived": False, "visible_until": {"$gt": now}}
+        query["created_at"] = {"$gte": since}
+        cursor = self._collection.find(query).sort([("created_at", 1), ("_id", 1)]).limit(limit)
+        return [_entry(document) async for document in cursor]
+
+    async def find(self, user: InboxUser, ids: Sequence[ResultId]) -> list[InboxEntry]:
+        """These entries, the oldest first."""
+        query = _of(user) | {"_id": {"$in": list(ids)}}
+        found = [_entry(document) async for document in self._collection.find(query)]
+        return sorted(found, key=lambda entry: (entry.created_at, entry.result_id))
+
+    async def unread(self, user: InboxUser, *, now: datetime) -> int:
         """How many entries are neither read nor archived, up to `UNREAD_COUNTED_MAX`."""
-        query = _visible(client_id, user, now)
-        query |= {"read_at": {"$exists": False}, "archived_at": {"$exists": False}}
+        query = _of(user) | {"unread": True, "visible_until": {"$gt": now}}
         return await self._collection.count_documents(query, limit=UNREAD_COUNTED_MAX)
 
+    async def ids_up_to(
+        self, user: InboxUser, last: InboxPosition, mark: Mark, *, limit: int
+    ) -> list[ResultId]:
+        """The newest of the entries up to `last`, itself included, that this mark would change."""
+        # One that is read needs no look: who has read it has seen it.
+        query = _of(user) | ({"archived": False} if mark is Mark.ARCHIVED else {"unread": True})
+        query |= dict(_OPEN_TO[mark]) | _up_to(last, itself=True)
+        cursor = self._collection.find(query, {"_id": 1})
+        cursor = cursor.sort([("created_at", -1), ("_id", -1)]).limit(limit)
+        return [document["_id"] async for document in cursor]
+
+    async def known(self, user: InboxUser, ids: Sequence[ResultId]) -> list[ResultId]:
+        """Those of these entries that there are, in this order."""
+        query = _of(user) | {"_id": {"$in": list(ids)}}
+        found = {document["_id"] async for document in self._collection.find(query, {"_id": 1})}
+        return [each for each in dict.fromkeys(ids) if each in found]
+
     async def mark(
-        self, client_id: ClientId, user: str, ids: Sequence[ResultId], field: str, at: datetime
-    ) -> list[ResultId]:
-        """Set a time of these entries where it is not set; those that were there to be marked."""
-        query = {"_id": {"$in": list(ids)}, "client_id": client_id, "user": user}
-        found = [document["_id"] async for document in self._collection.find(query, {"_id": 1})]
-        if found:
-            await self._collection.update_many(
-                {"_id": {"$in": found}, field: {"$exists": False}}, {"$set": {field: at}}
-            )
-        return found
+        self, user: InboxUser, ids: Sequence[ResultId], mark: Mark, at: datetime
+    ) -> None:
+        """Note this of these entries where it is not noted yet."""
+        query = _of(user) | {"_id": {"$in": list(ids)}} | dict(_OPEN_TO[mark])
+        await self._collection.update_many(query, _change(mark, at))
 
-    async def unarchive(
-        self, client_id: ClientId, user: str, ids: Sequence[ResultId]
-    ) -> list[ResultId]:
-        """Bring archived entries back; those that there are."""
-        query = {"_id": {"$in": list(ids)}, "client_id": client_id, "user": user}
-        found = [document["_id"] async for document in self._collection.find(query, {"_id": 1})]
-        await self._collection.update_many(query, {"$unset": {"archived_at": ""}})
-        return found
+    async def watch_across_clients(
+        self, tell: Callable[[InboxUser, ResultId | None], None], *, begun: Callable[[], None]
+    ) -> None:
+        """Tell whose inbox changes, for as long as MongoDB is there.
 
-    async def find(
-        self, client_id: ClientId, user: str, ids: Sequence[ResultId]
-    ) -> list[InboxEntry]:
-        """These entries, the oldest first."""
-        query = {"_id": {"$in": list(ids)}, "client_id": client_id, "user": user}
-        return [_entry(d) async for d in self._collection.find(query).sort("_id", 1)]
-
-    async def watch(self, tell: Callable[[ClientId, str, ResultId | None], None]) -> None:
-        """Tell whose inbox changes, for as long as MongoDB is there: with the id of a new entry,
-        or None for any other change.
+        Args:
+            tell: with the id of a new entry, or None for any other change.
+            begun: called once, when whatever changes from now on is told.
         """
         pipeline: list[Document] = [
             {"$match": {"operationType": {"$in": ["insert", "update"]}}},
@@ -99,19 +131,39 @@ class InboxEntries:
             },
         ]
         async with await self._collection.watch(pipeline, full_document="updateLookup") as changes:
+            begun()
             async for change in changes:
                 document = change.get("fullDocument")
                 if document is not None:
-                    new = document["_id"] if change["operationType"] == "insert" else None
-                    tell(document["client_id"], document["user"], new)
+                    user = InboxUser(client_id=document["client_id"], user=document["user"])
+                    tell(user, document["_id"] if change["operationType"] == "insert" else None)
 
 
-def _visible(client_id: ClientId, user: str, now: datetime) -> dict[str, Any]:
+def _of(user: InboxUser) -> dict[str, Any]:
+    return {"client_id": user.client_id, "user": user.user}
+
+
+def _up_to(last: InboxPosition, *, itself: bool) -> dict[str, Any]:
+    # The first condition bounds the walk; the second takes out those of the same moment.
+    same = "$lte" if itself else "$lt"
     return {
-        "client_id": client_id,
-        "user": user,
-        "$or": [{"expires_at": {"$exists": False}}, {"expires_at": {"$gt": now}}],
+        "created_at": {"$lte": last.at},
+        "$or": [{"created_at": {"$lt": last.at}}, {"_id": {same: last.result_id}}],
     }
+
+
+def _change(mark: Mark, at: datetime) -> dict[str, Any] | list[dict[str, Any]]:
+    match mark:
+        case Mark.SEEN:
+            return {"$set": {"seen_at": at}}
+        case Mark.READ:
+            return {"$set": {"read_at": at}, "$unset": {"unread": ""}}
+        case Mark.ARCHIVED:
+            return {"$set": {"archived_at": at, "archived": True}, "$unset": {"unread": ""}}
+        case Mark.UNARCHIVED:
+            was_read = {"$ne": [{"$type": "$read_at"}, "missing"]}
+            unread = {"$cond": [was_read, "$$REMOVE", True]}
+            return [{"$set": {"archived": False, "unread": unread}}, {"$unset": "archived_at"}]
 
 
 def _document(entry: InboxEntry) -> Document:
@@ -126,6 +178,9 @@ def _document(entry: InboxEntry) -> Document:
         data=entry.data,
         created_at=entry.created_at,
         expires_at=entry.expires_at,
+        visible_until=entry.expires_at or _FOR_EVER,
+        archived=False,
+        unread=True,
     )
 
 

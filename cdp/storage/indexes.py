@@ -5,6 +5,10 @@ from typing import Any, Final
 from pymongo import ASCENDING, IndexModel
 
 DEAD_LETTERS: Final = "dead_letters"
+INBOX_KEPT_S: Final = 7 * 24 * 3600
+"""For how long an entry is kept that is over. Longer than an attempt may be repeated, so that none
+puts it anew."""
+
 _UNFINISHED: Final[dict[str, Any]] = {"due_at": {"$exists": True}}
 
 INDEXES: Final[dict[str, list[IndexModel]]] = {
@@ -136,8 +140,39 @@ INDEXES: Final[dict[str, list[IndexModel]]] = {
         IndexModel([("client_id", ASCENDING), ("_id", ASCENDING)], name="client"),
     ],
     "inbox": [
-        # A user's inbox, the newest first.
-        IndexModel([("client_id", ASCENDING), ("user", ASCENDING), ("_id", ASCENDING)], name="user")
+        # A user's entries, those that are archived or those that are not, by their arrival. The
+        # last field lets those that are over be passed by without being read.
+        IndexModel(
+            [
+                ("client_id", ASCENDING),
+                ("user", ASCENDING),
+                ("archived", ASCENDING),
+                ("created_at", ASCENDING),
+                ("_id", ASCENDING),
+                ("visible_until", ASCENDING),
+            ],
+            name="arrival",
+        ),
+        # The unread ones, which are neither read nor archived, and how many they are.
+        IndexModel(
+            [
+                ("client_id", ASCENDING),
+                ("user", ASCENDING),
+                ("unread", ASCENDING),
+                ("created_at", ASCENDING),
+                ("_id", ASCENDING),
+                ("visible_until", ASCENDING),
+            ],
+            name="unread",
+            partialFilterExpression={"unread": True},
+        ),
+        # What is over goes (D14: an entry is put when its message is sent, so none is unfinished).
+        IndexModel(
+            [("expires_at", ASCENDING)],
+            name="expiry",
+            expireAfterSeconds=INBOX_KEPT_S,
+            partialFilterExpression={"expires_at": {"$exists": True}},
+        ),
     ],
     "suppressions": [
         IndexModel([("client_id", ASCENDING), ("_id", ASCENDING)], name="client"),

@@ -1,12 +1,16 @@
 """What is handed to Ray: it validates by Ray's own schemas, and names only what there is."""
 
 import ast
+import dataclasses
+from typing import Any
 
 import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.serve.schema import DeploymentSchema, ServeApplicationSchema, ServeDeploySchema
 
+from cdp.http.call import ApiServices
+from cdp.services.inbox_streams import HEARTBEAT_S, STREAM_S, StreamLimits
 from tests.house.repository import files_in, read
 
 
@@ -63,6 +67,17 @@ def test_serve_config_has_no_key_that_ray_would_overlook(serve_config):
         assert app.keys() <= ServeApplicationSchema.model_fields.keys()
         for deployment in app["deployments"]:
             assert deployment.keys() <= DeploymentSchema.model_fields.keys()
+
+
+def test_serve_lets_every_stream_of_an_inbox_come_to_its_end(serve_config):
+    [api] = [d for app in serve_config["applications"] for d in app["deployments"]
+             if d["name"] == "ClientApi"]  # fmt: skip
+    own: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(ApiServices)}
+
+    # Serve counts a stream's time and its place as those of any other request.
+    assert serve_config["http_options"]["request_timeout_s"] > STREAM_S + HEARTBEAT_S
+    assert api["graceful_shutdown_timeout_s"] > STREAM_S
+    assert api["max_ongoing_requests"] > own["requests_max"] + StreamLimits().listeners
 
 
 def test_serve_config_imports_what_is_there(serve_config):

@@ -27,7 +27,8 @@ from cdp.services.communication_service import CommunicationService
 from cdp.services.dead_letter_service import DeadLetterService
 from cdp.services.delivery_config_service import DeliveryConfigService
 from cdp.services.delivery_tracking_service import DeliveryTrackingService
-from cdp.services.inbox_service import InboxService, InboxStreams, InboxTokens
+from cdp.services.inbox_service import InboxService, InboxTokens
+from cdp.services.inbox_streams import InboxStreams
 from cdp.services.provider_service import ProviderService
 from cdp.services.secret_box import SecretBox
 from cdp.services.segment_service import SegmentService
@@ -205,7 +206,9 @@ def _services(
         suppressions=suppressions,
         inbox=InboxService(entries=InboxEntries(database), tracking=tracking, clock=clock),
         inbox_tokens=InboxTokens(key=b"i" * 32, clock=clock),
-        inbox_streams=InboxStreams(entries=InboxEntries(database)),
+        inbox_streams=InboxStreams(
+            entries=InboxEntries(database), clock=clock, telemetry=Telemetry()
+        ),
         tracking=tracking,
         origins=frozenset({"https://app.example"}),
         backlog=Backlog(

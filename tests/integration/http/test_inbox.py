@@ -1,12 +1,9 @@
 """Inboxes over HTTP: a user's token opens that user's inbox, and what is done there is recorded."""
 
-import asyncio
-import json
 import os
 from datetime import timedelta
 from typing import Any
 
-import aiohttp
 import jwt
 import pytest
 
@@ -14,6 +11,7 @@ from cdp.domain.communication import Communication
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.event import EventName
 from cdp.domain.ids import ClientId, ResultId, fresh_id, text_of
+from cdp.domain.inbox import MARK_MAX, InboxUser, Mark
 from cdp.ports.clock import SystemClock
 from cdp.ports.inbox import InboxEntry
 from cdp.services.communication_service import Move
@@ -26,6 +24,7 @@ from tests.integration.http.services import Api
 CLOCK = SystemClock()
 E = EventName
 KEY = b"i" * 32
+VERBS = ("seen", "read", "archive", "unarchive")
 
 
 @pytest.fixture
@@ -36,10 +35,15 @@ async def entries(embedded: Embedded):
 
 
 def entry(client_id: ClientId, user: str = "ada", **fields: Any) -> InboxEntry:
-    return InboxEntry(
-        result_id=ResultId(fresh_id(CLOCK.now(), os.urandom)), client_id=client_id, user=user,
-        created_at=CLOCK.now(), **({"title": "Hi", "body": "There"} | fields),
-    )  # fmt: skip
+    """An entry that has just arrived."""
+    now = CLOCK.now()
+    given: dict[str, Any] = {"title": "Hi", "body": "There", "created_at": now}
+    result_id = ResultId(fresh_id(now, os.urandom))
+    return InboxEntry(result_id=result_id, client_id=client_id, user=user, **(given | fields))
+
+
+def ada_of(tenant: Tenant) -> InboxUser:
+    return InboxUser(client_id=tenant.client.id, user="ada")
 
 
 async def token_of(tenant: Tenant, user: str = "ada") -> str:
@@ -56,11 +60,19 @@ def titles(answer: Got) -> list[str]:
     return [item["title"] for item in answer.json["items"]]
 
 
+def one_after_another(client_id: ClientId, *titles: str, **fields: Any) -> list[InboxEntry]:
+    """Entries that arrived in this order, a second apart, up to now."""
+    now = CLOCK.now()
+    return [
+        entry(client_id, title=title, created_at=now - timedelta(seconds=age), **fields)
+        for title, age in zip(titles, reversed(range(len(titles))), strict=True)
+    ]
+
+
 async def test_a_user_sees_the_own_entries_the_newest_first_in_pages(tenant: Tenant, entries):
     mine = tenant.client.id
-    for title in ("one", "two", "three"):
-        await entries.put([entry(mine, title=title), entry(mine, user="bob", title="bob's")])
-        await asyncio.sleep(0.002)  # ids of different milliseconds sort in time
+    await entries.put(one_after_another(mine, "one", "two", "three"))
+    await entries.put([entry(mine, user="bob", title="bob's") for _ in range(3)])
     token = await token_of(tenant)
 
     first = await call(tenant, token, "GET", "/inbox?limit=2")
@@ -75,25 +87,111 @@ async def test_a_user_sees_the_own_entries_the_newest_first_in_pages(tenant: Ten
 
 
 async def test_an_entry_is_seen_read_archived_and_brought_back(tenant: Tenant, entries):
-    one, two = entry(tenant.client.id), entry(tenant.client.id)
+    two, one = one_after_another(tenant.client.id, "two", "one")
     await entries.put([one, two])
     token, ids = await token_of(tenant), [text_of(one.result_id)]
 
     async def marked(mark):
         return (await call(tenant, token, "POST", "/inbox/mark", {"ids": ids, "mark": mark})).json
 
-    assert await marked("seen") == {"marked": ids, "unread": 2}
-    assert await marked("read") == {"marked": ids, "unread": 1}
-    first = (await call(tenant, token, "GET", "/inbox")).json["items"][1]
-    assert await marked("read") == {"marked": ids, "unread": 1}
-    again = (await call(tenant, token, "GET", "/inbox")).json["items"][1]
-    assert first["read_at"] == again["read_at"]
-    assert len((await call(tenant, token, "GET", "/inbox?unread=true")).json["items"]) == 1
+    async def listed(query=""):
+        return (await call(tenant, token, "GET", f"/inbox{query}")).json["items"]
+
+    def but(unread):
+        return {"marked": ids, "has_more": False, "unread": unread}
+
+    assert await marked("seen") == but(2)
+    assert await marked("archived") == but(1)
+    assert [len(await listed(query)) for query in ("", "?archived=true")] == [1, 1]
+    assert await marked("unarchived") == but(2)
+    assert await marked("read") == but(1)
+    first = (await listed())[0]
+    assert await marked("read") == but(1)
+    assert await listed() == [first, *(await listed("?unread=true"))]
+    assert first["read_at"]
     await marked("archived")
-    assert len((await call(tenant, token, "GET", "/inbox")).json["items"]) == 1
-    assert len((await call(tenant, token, "GET", "/inbox?archived=true")).json["items"]) == 1
-    await marked("unarchived")
-    assert len((await call(tenant, token, "GET", "/inbox")).json["items"]) == 2
+    assert await marked("unarchived") == but(1)
+    assert len(await listed()) == 2
+
+
+@pytest.mark.parametrize(
+    ("verb", "field", "is_set"),
+    [("seen", "seen_at", True), ("read", "read_at", True),
+     ("archive", "archived_at", True), ("unarchive", "archived_at", False)],
+)  # fmt: skip
+async def test_one_entry_is_marked_by_its_path(tenant: Tenant, entries, verb, field, is_set):
+    one, other = entry(tenant.client.id), entry(tenant.client.id)
+    await entries.put([one, other])
+    if verb == "unarchive":
+        await entries.mark(ada_of(tenant), [one.result_id], Mark.ARCHIVED, CLOCK.now())
+    token, known = await token_of(tenant), text_of(one.result_id)
+
+    answer = await call(tenant, token, "POST", f"/inbox/{known}/{verb}")
+
+    assert (answer.status, answer.json["marked"]) == (200, [known])
+    found = {e.result_id: e for e in await entries.find(ada_of(tenant), [one.result_id])}
+    assert (getattr(found[one.result_id], field) is not None) == is_set
+    [untouched] = await entries.find(ada_of(tenant), [other.result_id])
+    assert getattr(untouched, field) is None
+
+
+async def test_all_up_to_an_entry_are_read_in_one_call_and_later_ones_are_not(
+    tenant: Tenant, entries
+):
+    old, middle, late = one_after_another(tenant.client.id, "old", "middle", "late")
+    bobs = entry(tenant.client.id, user="bob", created_at=old.created_at)
+    await entries.put([old, middle, late, bobs])
+    token = await token_of(tenant)
+    body = {"up_to": text_of(middle.result_id), "mark": "read"}
+
+    answer = await call(tenant, token, "POST", "/inbox/mark", body)
+    again = await call(tenant, token, "POST", "/inbox/mark", body)
+
+    ids = [text_of(each.result_id) for each in (middle, old)]
+    assert answer.json == {"marked": ids, "has_more": False, "unread": 1}
+    assert again.json == {"marked": [], "has_more": False, "unread": 1}
+    assert (await tenant.get("/inbox/unread-count?user=bob")).json == {"unread": 1}
+
+
+async def test_more_than_one_call_can_mark_are_marked_by_the_next(tenant: Tenant, entries):
+    many = [entry(tenant.client.id) for _ in range(MARK_MAX + 1)]
+    await entries.put(many)
+    token = await token_of(tenant)
+    newest = max(many, key=lambda each: (each.created_at, each.result_id))
+    body = {"up_to": text_of(newest.result_id), "mark": "archived"}
+
+    first = (await call(tenant, token, "POST", "/inbox/mark", body)).json
+    second = (await call(tenant, token, "POST", "/inbox/mark", body)).json
+
+    assert (len(first["marked"]), first["has_more"], first["unread"]) == (MARK_MAX, True, 1)
+    assert (len(second["marked"]), second["has_more"], second["unread"]) == (1, False, 0)
+
+
+async def test_an_entry_stands_where_it_arrived_whenever_it_was_accepted(tenant: Tenant, entries):
+    mine = tenant.client.id
+    scheduled = entry(mine, title="accepted first")
+    newest = entry(mine, title="accepted later", created_at=CLOCK.now() - timedelta(hours=1))
+    assert scheduled.result_id < newest.result_id
+    await entries.put([newest, scheduled])
+
+    shown = await call(tenant, await token_of(tenant), "GET", "/inbox")
+
+    assert titles(shown) == ["accepted first", "accepted later"]
+
+
+async def test_pages_lose_nothing_of_one_moment(tenant: Tenant, entries):
+    at = CLOCK.now()
+    put = [entry(tenant.client.id, created_at=at, title=str(n)) for n in range(7)]
+    await entries.put(put)
+    token, seen, cursor = await token_of(tenant), [], ""
+
+    while cursor is not None:
+        query = f"&cursor={cursor}" if cursor else ""
+        page = (await call(tenant, token, "GET", f"/inbox?limit=2{query}")).json
+        seen += [item["id"] for item in page["items"]]
+        cursor = page["next_cursor"]
+
+    assert seen == sorted((text_of(each.result_id) for each in put), reverse=True)
 
 
 async def test_what_is_over_is_not_shown(tenant: Tenant, entries):
@@ -109,7 +207,7 @@ async def test_a_message_that_is_sent_again_is_no_second_entry(tenant: Tenant, e
     one = entry(tenant.client.id)
     token = await token_of(tenant)
     await entries.put([one])
-    await entries.mark(one.client_id, "ada", [one.result_id], "read_at", CLOCK.now())
+    await entries.mark(ada_of(tenant), [one.result_id], Mark.READ, CLOCK.now())
 
     await entries.put([one])
 
@@ -120,12 +218,18 @@ async def test_a_message_that_is_sent_again_is_no_second_entry(tenant: Tenant, e
 async def test_a4_another_users_entry_does_not_exist(tenant: Tenant, other: Tenant, entries):
     one = entry(tenant.client.id)
     await entries.put([one])
-    body = {"ids": [text_of(one.result_id)], "mark": "read"}
+    known = text_of(one.result_id)
+    tries = [("/inbox/mark", {"ids": [known], "mark": "read"}),
+             ("/inbox/mark", {"up_to": known, "mark": "read"}),
+             *((f"/inbox/{known}/{verb}", None) for verb in VERBS)]  # fmt: skip
 
-    bob = await call(tenant, await token_of(tenant, "bob"), "POST", "/inbox/mark", body)
-    foreign = await call(other, await token_of(other, "ada"), "POST", "/inbox/mark", body)
+    statuses = [
+        (await call(who, await token_of(who, user), "POST", path, body)).status
+        for who, user in ((tenant, "bob"), (other, "ada"))
+        for path, body in tries
+    ]
 
-    assert (bob.status, foreign.status) == (404, 404)
+    assert statuses == [404] * 2 * len(tries)
     assert titles(await call(other, await token_of(other, "ada"), "GET", "/inbox")) == []
     mine = await call(tenant, await token_of(tenant), "GET", "/inbox")
     assert mine.json["items"][0]["read_at"] is None
@@ -187,13 +291,20 @@ async def test_a_token_is_for_a_user_and_a_time(tenant: Tenant, body, pointers):
 async def test_wrong_marks_and_parameters_are_named(tenant: Tenant):
     token = await token_of(tenant)
 
-    mark = await call(tenant, token, "POST", "/inbox/mark", {"ids": ["x"], "mark": "seen"})
-    word = await call(tenant, token, "POST", "/inbox/mark", {"ids": [], "mark": "eaten"})
+    async def marked(**body):
+        return (await call(tenant, token, "POST", "/inbox/mark", body)).pointers
+
+    known = text_of(fresh_id(CLOCK.now(), os.urandom))
     flag = await call(tenant, token, "GET", "/inbox?unread=maybe")
     userless = await tenant.get("/inbox")
 
-    assert mark.pointers == {"/ids/0": "id_invalid"}
-    assert word.pointers == {"/ids": "too_short", "/mark": "literal_error"}
+    assert await marked(ids=["x"], mark="seen") == {"/ids/0": "id_invalid"}
+    assert await marked(ids=[], mark="eaten") == {"/mark": "literal_error"}
+    assert await marked(mark="seen") == {"/ids": "missing"}
+    assert await marked(up_to="x", mark="seen") == {"/up_to": "id_invalid"}
+    assert await marked(up_to=known, ids=[known], mark="seen") == {"/up_to": "excluded"}
+    assert await marked(up_to=known, mark="unarchived") == {"/mark": "unfit"}
+    assert await marked(ids=[known] * (MARK_MAX + 1), mark="seen") == {"/ids": "too_long"}
     assert flag.pointers == {"unread": "invalid"}
     assert userless.pointers == {"user": "user_invalid"}
 
@@ -215,80 +326,6 @@ async def attempted(api: Api, item: WorkItem) -> None:
     await service.advance([Move(item=waiting, name=E.DELIVERY_ATTEMPTED, metadata=claim)])
 
 
-async def test_seeing_and_reading_are_events_of_the_communication(tenant: Tenant, entries, api):
-    body = {
-        "channel": "in_app", "to": [{"user": "ada"}], "content": {"title": "Hi", "body": "There"},
-    }  # fmt: skip
-    sent = (await tenant.post("/communications", body)).json["id"]
-    [item] = [i for i in api.hinted if text_of(i.result_id) == sent]
-    await attempted(api, item)
-    one = InboxEntry(
-        result_id=item.result_id, client_id=tenant.client.id, user="ada", title="Hi", body="There",
-        created_at=CLOCK.now(),
-    )  # fmt: skip
-    await entries.put([one])
-    token = await token_of(tenant)
-
-    for mark in ("seen", "read", "read"):
-        await call(tenant, token, "POST", "/inbox/mark", {"ids": [sent], "mark": mark})
-
-    events = (await tenant.get(f"/communications/{sent}/events")).json["items"]
-    engaged = [each["event"] for each in events if each["number"] is None]
-    assert sorted(engaged) == [EventName.OPENED, EventName.READ]
-    shown = (await tenant.get(f"/communications/{sent}")).json["recipients"][0]
-    assert shown["opened_at"]
-    assert shown["read_at"]
-
-
-class Reader:
-    """A page that follows an inbox."""
-
-    def __init__(self, answer: aiohttp.ClientResponse) -> None:
-        self.answer = answer
-
-    async def event(self, within_s: float = 10.0) -> tuple[str, Any]:
-        name, data = "", ""
-        async with asyncio.timeout(within_s):
-            async for line in self.answer.content:
-                text = line.decode().rstrip("\n")
-                if text.startswith("event: "):
-                    name = text[7:]
-                elif text.startswith("data: "):
-                    data = text[6:]
-                elif not text and name:
-                    return name, json.loads(data)
-        raise AssertionError("the stream has ended")
-
-
-async def test_a_stream_tells_of_a_new_entry_and_of_the_count(tenant: Tenant, entries):
-    token = await token_of(tenant)
-    headers = {"Authorization": f"Bearer {token}"}
-    url = f"{tenant.base}/inbox/stream"
-    async with tenant.session.get(url, headers=headers) as answer:
-        reader = Reader(answer)
-        assert answer.headers["Content-Type"].startswith("text/event-stream")
-        assert await reader.event() == ("unread", {"unread": 0})
-        # The change stream may begin a moment after the first event: put until one is told.
-        told = asyncio.create_task(reader.event(within_s=20))
-        put = []
-        while not told.done():
-            put.append(entry(tenant.client.id, title="news"))
-            await entries.put([put[-1], entry(tenant.client.id, user="bob")])
-            await asyncio.wait([told], timeout=0.5)
-        name, told_entry = told.result()
-        assert (name, told_entry["title"]) == ("entry", "news")
-        assert (await reader.event())[0] in ("unread", "entry")
-
-    resumed = headers | {"Last-Event-ID": told_entry["id"]}
-    await entries.put([entry(tenant.client.id, title="while away")])
-    async with tenant.session.get(url, headers=resumed) as answer:
-        reader = Reader(answer)
-        missed = []
-        while (event := await reader.event())[0] == "entry":
-            missed.append(event[1]["title"])
-        assert missed[-1] == "while away"
-
-
 async def test_only_pages_of_known_origins_may_read(tenant: Tenant):
     token = await token_of(tenant)
 
@@ -308,4 +345,5 @@ async def test_only_pages_of_known_origins_may_read(tenant: Tenant):
     assert preflight.status == 204
     assert preflight.headers["Access-Control-Allow-Methods"] == "GET, HEAD"
     assert "Authorization" in preflight.headers["Access-Control-Allow-Headers"]
+    assert ours.headers["Access-Control-Expose-Headers"] == "Retry-After"
     assert "Access-Control-Allow-Origin" not in refused.headers

@@ -29,7 +29,9 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
-schema = schemathesis.openapi.from_dict(document(ROUTES))
+# The stream goes on, and a caller who waits for its end would wait for long: its own tests are in
+# test_inbox_stream.py.
+schema = schemathesis.openapi.from_dict(document(ROUTES)).exclude(path="/inbox/stream")
 
 
 @schemathesis.serializer("application/x-ndjson")
@@ -111,10 +113,9 @@ async def test_every_example_is_accepted_as_it_stands(
     if path.startswith("/delivery-configs/"):
         known = (await tenant.post("/delivery-configs", {"attempts_max": 3})).json["id"]
     if path == "/inbox/mark":
-        body, path = (
-            body | {"ids": [await api.put_into_inbox(tenant.client.id, "ada")]},
-            f"{path}?user=ada",
-        )
+        entry = await api.put_into_inbox(tenant.client.id, "ada")
+        body = body | ({"ids": [entry]} if "ids" in body else {"up_to": entry})
+        path += "?user=ada"
     if path.startswith("/providers/"):
         await tenant.post("/providers", PROVIDER)
     if path.startswith("/segments/"):

@@ -12,6 +12,7 @@ from cdp.domain.communication_request import CommunicationRequest, Recipient
 from cdp.domain.delivery_config import ConfigScope, DeliveryConfig
 from cdp.domain.event import EventName, Status
 from cdp.domain.ids import RequestId, ResultId
+from cdp.domain.inbox import InboxUser
 from cdp.domain.template import TemplateVersion
 from cdp.storage.inbox import InboxEntries
 from cdp.storage.templates import Templates
@@ -124,7 +125,12 @@ async def test_one_template_is_delivered_on_every_channel(rig, vendor):
     assert json.loads(got["hook"].body) == {"name": "Ada"}
     assert got["1"].headers["Content-Encoding"] == "aes128gcm"
     inbox = await InboxEntries(wiring.database).page(
-        client.id, "user-1", unread=True, archived=False, before=None, limit=9, now=at
+        InboxUser(client_id=client.id, user="user-1"),
+        unread=True,
+        archived=False,
+        before=None,
+        limit=9,
+        now=at,
     )
     assert [(entry.title, entry.action_url) for entry in inbox] == [("Hi Ada", "/x")]
     assert (await rig.verify(settled=True)).violations == ()

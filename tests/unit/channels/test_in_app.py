@@ -1,8 +1,13 @@
 """What the user of an inbox and an entry in it may be."""
 
-import pytest
+import json
 
-from cdp.channels.content import UnfitContent
+import bson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cdp.channels.content import ContentFault, UnfitContent
 from cdp.channels.in_app import finish, normalise_user
 
 
@@ -44,6 +49,39 @@ def test_what_is_empty_or_too_large_is_refused(parts, code):
     with pytest.raises(UnfitContent) as refused:
         finish(parts)
     assert refused.value.fault.code == code
+
+
+@pytest.mark.parametrize(
+    "data",
+    ['{"n": 18446744073709551615}', '{"n": 1e400}', '{"a\\u0000b": 1}', '{"a": ["\\ud800"]}',
+     '{"a": ' * 33 + "1" + "}" * 33],
+)  # fmt: skip
+def test_data_that_only_a_template_could_write_is_refused_before_it_meets_the_inbox(data):
+    with pytest.raises(UnfitContent) as refused:
+        finish({"title": "t", "data": data})
+    assert refused.value.fault == ContentFault(
+        code="content_invalid", part="data", detail=refused.value.fault.detail
+    )
+
+
+CHARACTERS = st.characters(exclude_categories=())
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(CHARACTERS),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(CHARACTERS), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(data=st.dictionaries(st.text(CHARACTERS), JSON_VALUES, max_size=3))
+def test_whatever_data_is_taken_mongodb_can_hold(data):
+    text = json.dumps(data)
+    try:
+        finish({"title": "t", "data": text})
+    except UnfitContent:
+        return
+    assert bson.decode(bson.encode(json.loads(text))) == json.loads(text)
 
 
 def test_an_action_that_a_template_made_empty_is_none():
