@@ -155,7 +155,7 @@ async def test_opens_and_clicks_are_recorded_and_a_forged_link_changes_nothing(p
     request_id = await client.post(body)
     await client.until(request_id, "delivered")
     answer = await client.call("GET", f"/communications/{request_id}/content")
-    sent = answer.body["items"][0]["html"] if "items" in answer.body else answer.body["html"]
+    sent = answer.body["content"]["html"]
     [link] = re.findall(r'href="([^"]+)"', sent)
     [pixel] = re.findall(r'src="([^"]+)"', sent)
 
@@ -259,3 +259,32 @@ async def test_the_books_of_everything_above_balance(platform: Platform):
     verification = await platform.verify(settled=True)
 
     assert verification.violations == ()
+
+
+async def test_every_channel_arrives_where_it_is_shown(platform: Platform):
+    client = await platform.client()
+    hook = f"{platform.mailbox}hooks/orders"
+    requests = [
+        {"channel": "sms", "to": [{"phone": "+4915112345678"}], "content": {"text": "Your code"}},
+        {
+            "channel": "push",
+            "to": [{"device_token": "d" * 40, "platform": "fcm"}],
+            "content": {"title": "Your order", "body": "On its way"},
+        },
+        {"channel": "webhook", "to": [{"url": hook}], "content": {"payload": {"order": 7}}},
+        {
+            "channel": "in_app",
+            "to": [{"user": "ada"}],
+            "content": {"title": "Welcome", "body": "Look around"},
+        },
+    ]
+
+    ids = [await client.post(request) for request in requests]
+    for known in ids:
+        await client.until(known, "delivered", within_s=60)
+
+    shown = [(await platform.inbox(to))[0] for to in ("+4915112345678", "d" * 40, hook)]
+    assert [entry["channel"] for entry in shown] == ["sms", "push", "webhook"]
+    assert [entry["subject"] for entry in shown] == ["Your code", "Your order", '{"order":7}']
+    inbox = (await client.call("GET", "/inbox?user=ada")).body["items"]
+    assert [entry["title"] for entry in inbox] == ["Welcome"]
