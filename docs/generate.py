@@ -22,6 +22,7 @@ from docs.generate_cli import cli_page
 from docs.generate_codes import refusal_codes
 from docs.generate_failures import failures_page
 from docs.generate_http import http_page
+from docs.generate_providers import providers_page
 
 FOLDER: Final = Path(__file__).parent / "reference"
 NOTE: Final = "<!-- Written by `make docs`. Change the code that it names, not this page. -->"
@@ -210,6 +211,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "events.md": events_page,
     "errors.md": errors_page,
     "failures.md": lambda: page("Failures", "cdp/domain/failure.py", failures_page()),
+    "providers.md": lambda: page("Providers", "cdp/providers/registry.py", providers_page()),
     "metrics.md": metrics_page,
     "cli.md": lambda: page("Command line", "cdp/cli/main.py", cli_page()),
     "http-api.md": lambda: page("HTTP API", "cdp/http/openapi.py", http_page()),
