@@ -29,6 +29,7 @@ from cdp.rendering.sandbox import SandboxedRenderer
 from cdp.services.access_service import AccessService
 from cdp.services.backlog import Backlog, DiskSpace
 from cdp.services.batch_intake import BatchIntake
+from cdp.services.campaign_parts import CampaignParts
 from cdp.services.client_config_service import ClientConfigService
 from cdp.services.communication_intake import CommunicationIntake, GroupCommit
 from cdp.services.communication_reading import CommunicationReading
@@ -184,8 +185,14 @@ class Wiring:
             templates=Templates(self.database),
             delivery_configs=DeliveryConfigs(self.database),
             assignments=SegmentAssignments(self.database),
+            campaigns=self.campaigns.campaigns,
             clock=self.clock,
         )
+
+    @cached_property
+    def campaigns(self) -> CampaignParts:
+        """Campaigns: what is known of them here, and what is done about them."""
+        return CampaignParts(self.database, self.clock)
 
     def message_service(self) -> MessageService:
         """The Message Service."""
@@ -246,6 +253,7 @@ class Wiring:
         hint: Callable[[Sequence[WorkItem]], None],
         metrics_text: Callable[[], Awaitable[bytes]],
         ready: Callable[[], Awaitable[Mapping[str, Any]]],
+        campaigns_applied: Callable[[int], Awaitable[bool]],
     ) -> ApiServices:
         """All that the Client API Service asks."""
         return ApiServices(
@@ -275,6 +283,8 @@ class Wiring:
             ),
             delivery_configs=self.delivery_config_service(),
             segments=self.segment_service(),
+            campaigns=self.campaigns.service,
+            campaigns_applied=campaigns_applied,
             backlog=backlog,
             clock=self.clock,
             random_bytes=secrets.token_bytes,
@@ -293,6 +303,7 @@ class Wiring:
             config=self.config,
             resolver=resolver,
             handoff=handoff,
+            campaigns=self.campaigns.rules,
             clock=self.clock,
             draw=Random(secrets.randbits(64)).random,  # noqa: S311 - jitter is no secret
         )
@@ -331,6 +342,7 @@ class Wiring:
             compose=Composer(message_id_domain=self.settings.message_id_domain),
             clock=self.clock,
             worker=worker,
+            campaigns=self.campaigns.watch.roster,
         )
 
     def providers(self, channel: str) -> Providers:

@@ -12,6 +12,7 @@ from cdp.http import (
     operations,
     outputs,
 )
+from cdp.http.campaign_routes import CAMPAIGNS
 from cdp.http.communication_models import CommunicationIn
 from cdp.http.configuration_routes import DELIVERY_CONFIGS, SEGMENTS
 from cdp.http.endpoint import BATCH_DEADLINE_S, Operation, Route
@@ -276,5 +277,6 @@ ROUTES: Final[Sequence[Route]] = (
     *TEMPLATES,
     *SEGMENTS,
     *DELIVERY_CONFIGS,
+    *CAMPAIGNS,
     *OPERATIONS,
 )

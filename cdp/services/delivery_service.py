@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from cdp.domain.campaign import CampaignRoster
 from cdp.domain.delivery_result import WorkItem
 from cdp.ports.clock import Clock
 from cdp.ports.handoff import Report, Verdict
@@ -49,8 +50,9 @@ class DeliveryService:
         compose: Compose,
         clock: Clock,
         worker: str,
+        campaigns: CampaignRoster | None = None,
     ) -> None:
-        """`worker` is this worker's name, for the events."""
+        """`worker` is this worker's name, for the events; without `campaigns` none holds."""
         self._providers = providers
         self._clock = clock
         self._answer_s = limits.answer_s
@@ -65,6 +67,7 @@ class DeliveryService:
             answer_s=limits.answer_s,
             compose=compose,
             on_outcome=self._on_outcome,
+            campaigns=CampaignRoster() if campaigns is None else campaigns,
         )
         self._batches: set[DeliveryBatch] = set()
         self._idle = asyncio.Event()

@@ -4,12 +4,18 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from cdp.storage.database import Database
-from cdp.storage.migrations import m0001_first, m0002_configuration, m0003_channels
+from cdp.storage.migrations import (
+    m0001_first,
+    m0002_configuration,
+    m0003_channels,
+    m0004_campaigns,
+)
 
 MIGRATIONS: Final[list[tuple[int, Callable[[Database], Awaitable[None]]]]] = [
     (1, m0001_first.apply),
     (2, m0002_configuration.apply),
     (3, m0003_channels.apply),
+    (4, m0004_campaigns.apply),
 ]
 
 
