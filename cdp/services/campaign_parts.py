@@ -7,7 +7,7 @@ from cdp.services.campaign_books import CampaignAccounts
 from cdp.services.campaign_keeper import CampaignKeeper
 from cdp.services.campaign_rules import CampaignRules
 from cdp.services.campaign_service import CampaignService
-from cdp.services.campaign_sweep import CampaignSweep
+from cdp.services.campaign_sweep import BATCH, CampaignSweep
 from cdp.services.campaign_watch import CampaignWatch
 from cdp.services.communication_service import CommunicationService
 from cdp.storage.campaign_results import CampaignResults
@@ -72,11 +72,12 @@ class CampaignParts:
             clock=self._clock,
         )
 
-    def sweep(self, communications: CommunicationService) -> CampaignSweep:
+    def sweep(self, communications: CommunicationService, *, batch: int = BATCH) -> CampaignSweep:
         """A shard's bringing and taking back."""
         return CampaignSweep(
             roster=self.watch.roster,
             results=self.results,
             communications=communications,
             clock=self._clock,
+            batch=batch,
         )

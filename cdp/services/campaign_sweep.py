@@ -51,11 +51,13 @@ class CampaignSweep:
         results: CampaignResults,
         communications: CommunicationService,
         clock: Clock,
+        batch: int = BATCH,
     ) -> None:
         self._roster = roster
         self._results = results
         self._communications = communications
         self._clock = clock
+        self._batch = batch
         self._done: dict[CampaignKey, _Done] = {}
         self._partitions: frozenset[Partition] = frozenset()
 
@@ -90,15 +92,17 @@ class CampaignSweep:
         begun = self._clock.monotonic()
         if campaign.standing is Standing.CANCELLED:
             items = await self._results.cancellable_across_clients(
-                campaign.key, partitions, limit=BATCH
+                campaign.key, partitions, limit=self._batch
             )
             moved = await self._moved([_cancelling(item) for item in items])
             swept.cancelled += moved
         else:
-            items = await self._results.held_across_clients(campaign.key, partitions, limit=BATCH)
+            items = await self._results.held_across_clients(
+                campaign.key, partitions, limit=self._batch
+            )
             moved = await self._moved([self._release(campaign, item) for item in items])
             self._note(moved, swept)
-        if len(items) == BATCH:
+        if len(items) == self._batch:
             swept.is_more = True
         elif len(moved) == len(items):
             self._done[campaign.key] = _Done(epoch=campaign.epoch, until=begun + AGAIN_S)

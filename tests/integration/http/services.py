@@ -169,13 +169,7 @@ def _services(
         ),
         communications=communications,
         reading=_reading(database),
-        templates=TemplateService(
-            templates=Templates(database),
-            assignments=SegmentAssignments(database),
-            engine=engine,
-            clock=clock,
-            random_bytes=os.urandom,
-        ),
+        templates=_templates(database, engine, clock),
         segments=SegmentService(
             segments=Segments(database),
             assignments=SegmentAssignments(database),
@@ -203,6 +197,16 @@ def _services(
         ready=ready,
         requests_max=limits.requests_max,
         metrics_token=limits.metrics_token,
+    )
+
+
+def _templates(database: Database, engine: Engine, clock: Clock) -> TemplateService:
+    return TemplateService(
+        templates=Templates(database),
+        assignments=SegmentAssignments(database),
+        engine=engine,
+        clock=clock,
+        random_bytes=os.urandom,
     )
 
 
