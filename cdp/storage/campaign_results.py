@@ -90,8 +90,10 @@ class CampaignResults:
         self, key: CampaignKey, partitions: Sequence[Partition], limit: int, **fields: Any
     ) -> list[WorkItem]:
         query = _of(key) | fields | {"partition": {"$in": list(partitions)}}
-        cursor = self._collection.find(query, ITEM_FIELDS, hint=CAMPAIGN_INDEX).limit(limit)
-        return [item_of(document) async for document in cursor]
+        cursor = self._collection.find(query, ITEM_FIELDS, hint=CAMPAIGN_INDEX)
+        # In one answer, not in two.
+        found = cursor.limit(limit).batch_size(limit)
+        return [item_of(document) async for document in found]
 
 
 def _of(key: CampaignKey) -> Document:

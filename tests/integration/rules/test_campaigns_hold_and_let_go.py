@@ -269,7 +269,7 @@ async def test_what_was_held_when_its_campaign_was_taken_away_goes(rig, smtp, pa
 async def test_pausing_and_resuming_beside_the_sending_loses_and_doubles_nothing(rig, smtp, parts):
     api, shard, worker, client_id = parts
     await make_campaign(api, client_id)
-    items = await accept_many(api, client_id, 600, campaign=SPRING)
+    items = await accept_many(api, client_id, 200, campaign=SPRING)
     await act(api, client_id, A.START)
     stop = asyncio.Event()
 
@@ -291,5 +291,5 @@ async def test_pausing_and_resuming_beside_the_sending_loses_and_doubles_nothing
 
     assert all(taken(smtp, item) == 1 for item in items)
     ids = {ResultId(item.result_id) for item in items}
-    assert len(ids) == len(smtp.messages) == 600
+    assert len(ids) == len(smtp.messages) == 200
     assert (await rig.verify(settled=True)).violations == ()
