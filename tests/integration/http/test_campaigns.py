@@ -40,11 +40,11 @@ async def states(tenant: Tenant, *acts: str, name: str = "spring") -> list[objec
     return came
 
 
-async def refused(tenant: Tenant, **fields: object) -> Got:
+async def refused(tenant: Tenant, *, campaign: str) -> Got:
     """The refusal of a request, once the cache that is asked at intake knows."""
 
     async def answer():
-        got = await tenant.post("/communications", email(**fields))
+        got = await tenant.post("/communications", email(campaign=campaign))
         return got if got.status != 202 else None
 
     return await eventually(answer, within_s=10)

@@ -52,6 +52,7 @@ async def test_messages_are_spread_over_the_window_from_the_start_on(rig, smtp, 
     await shard.step()
 
     dues = [(await as_stored(api, item)).due_at for item in before + after]
+    assert running.started_at is not None
     window_ends = running.started_at + timedelta(seconds=3)
     assert all(due <= window_ends for due in dues)
     # Both halves have some, of sixty: the chance that one has less than ten is one in millions.

@@ -1,6 +1,7 @@
 """Which state of a campaign may follow which, and what each means for its communications."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -44,9 +45,16 @@ def campaign(**fields) -> Campaign:
     return Campaign(client_id=CLIENT, name="spring", created_at=NOW, updated_at=NOW, **fields)
 
 
+def changed(before: Campaign, act: CampaignAct, *, at: datetime) -> Campaign:
+    """After an act that changes something."""
+    now = after(before, act, at=at)
+    assert now is not None
+    return now
+
+
 def item(number=1, **fields) -> WorkItem:
     result_id = ResultId(number.to_bytes(16, "big"))
-    given = {
+    given: dict[str, Any] = {
         "campaign": "spring", "status": Status.ACCEPTED, "seq": 1, "due_at": NOW,
         "priority": Priority.NORMAL,
     }  # fmt: skip
@@ -196,11 +204,12 @@ def test_neither_a_retry_nor_what_would_expire_before_is_spread():
 
 def test_a_pause_moves_what_is_left_of_the_spreading():
     draft = campaign(settings=CampaignSettings(spread_s=3_600))
-    running = after(draft, A.START, at=NOW)
-    paused = after(running, A.PAUSE, at=NOW + HOUR / 4)
-    resumed = after(paused, A.RESUME, at=NOW + 5 * HOUR)
+    running = changed(draft, A.START, at=NOW)
+    paused = changed(running, A.PAUSE, at=NOW + HOUR / 4)
+    resumed = changed(paused, A.RESUME, at=NOW + 5 * HOUR)
 
-    assert resumed.spread_from - running.spread_from == 5 * HOUR - HOUR / 4
+    assert running.spread_from == NOW
+    assert resumed.spread_from == NOW + 5 * HOUR - HOUR / 4
 
 
 def test_what_is_held_waits_for_its_expiry_alone():
@@ -253,7 +262,7 @@ def test_after_a_pause_for_a_rate_only_what_came_since_is_judged():
 
 
 def test_who_has_not_applied_a_change_is_named():
-    reports = [
+    reports: list[dict[str, object]] = [
         {"name": "queue-shard-0", "campaign_epoch": 7},
         {"name": "queue-shard-1", "campaign_epoch": 6},
         {"name": "scheduler"},
