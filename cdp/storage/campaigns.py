@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from pymongo.errors import DuplicateKeyError
+from pymongo.read_concern import ReadConcern
 
 from cdp.domain.campaign import (
     AutomaticPause,
@@ -34,6 +35,9 @@ class Campaigns:
 
     def __init__(self, database: Database) -> None:
         self._collection = database["campaigns"]
+        # A number that a change of the primary may take back must be seen by nobody: it would be
+        # given to another change.
+        self._settled = self._collection.with_options(read_concern=ReadConcern("majority"))
 
     async def insert(self, campaign: Campaign) -> Campaign | None:
         """Store a new campaign with its epoch; None where there is one of its name."""
@@ -64,18 +68,18 @@ class Campaigns:
 
     async def newest_epoch(self) -> int:
         """The epoch of the last change of any campaign; 0 before the first."""
-        newest = await self._collection.find_one({}, {"epoch": 1}, sort=[("epoch", -1)])
+        newest = await self._settled.find_one({}, {"epoch": 1}, sort=[("epoch", -1)])
         return 0 if newest is None else int(newest["epoch"])
 
     async def changed_across_clients(self, *, after: int, limit: int) -> list[Campaign]:
         """Campaigns that changed after an epoch, in the order of their changes."""
-        cursor = self._collection.find({"epoch": {"$gt": after}}).sort("epoch", 1).limit(limit)
+        cursor = self._settled.find({"epoch": {"$gt": after}}).sort("epoch", 1).limit(limit)
         return [_campaign(document) async for document in cursor]
 
     async def unsettled_across_clients(self, *, after: int, limit: int) -> list[Campaign]:
         """Campaigns that are not over, in the order of their last changes."""
         query = {"is_settled": False, "epoch": {"$gt": after}}
-        cursor = self._collection.find(query).sort("epoch", 1).limit(limit)
+        cursor = self._settled.find(query).sort("epoch", 1).limit(limit)
         return [_campaign(document) async for document in cursor]
 
     async def find(self, client_id: ClientId, name: str) -> Campaign | None:

@@ -44,7 +44,7 @@ async def test_delivery_configs_of_the_first_version_become_levels(old: Embedded
     # As the user that migrates, with the rights of that one.
     database = Database(old.mongo_uri("migrate"), component="migrate")
 
-    assert await migrate(database) == [2, 3]
+    assert await migrate(database) == [2, 3, 4]
     assert await migrate(database) == []
 
     platform, by_client = await DeliveryConfigs(admin).of_clients([CLIENT])
@@ -76,12 +76,31 @@ async def test_what_was_for_email_alone_stands_under_its_channel(old: Embedded):
     )
     database = Database(old.mongo_uri("migrate"), component="migrate")
 
-    assert await migrate(database) == [3]
+    assert await migrate(database) == [3, 4]
 
     templates = Templates(admin)
     assert (await templates.current(CLIENT, ["old"]))["old"].contents == {"email": {"*": parts}}
     assert [head.latest for head in await templates.page(CLIENT, after=None, limit=9)] == [2]
     lanes = [d["lane"] async for d in admin["delivery_results"].find().sort("_id", 1)]
     assert lanes == ["email.high", "email.default"]
+    await database.close()
+    await admin.close()
+
+
+async def test_results_and_assignments_are_found_by_their_campaign(old: Embedded):
+    admin = Database(old.mongo_uri("admin"), component="test-admin")
+    await admin["migrations"].insert_many([{"_id": 1}, {"_id": 2}, {"_id": 3}])
+    await admin["delivery_results"].insert_one({"_id": b"1" * 16, "client_id": CLIENT})
+    database = Database(old.mongo_uri("migrate"), component="migrate")
+
+    assert await migrate(database) == [4]
+
+    for name, index in (
+        ("delivery_results", "campaign"),
+        ("segment_assignments", "campaign"),
+        ("campaigns", "epoch"),
+        ("campaigns", "settled"),
+    ):
+        assert index in await admin[name].index_information()
     await database.close()
     await admin.close()
