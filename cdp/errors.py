@@ -8,7 +8,8 @@ CdpError
 ├── IdempotencyKeyReused
 ├── IdempotencyKeyInUse
 ├── Conflict
-│   └── TooLate
+│   ├── TooLate
+│   └── CampaignClosed
 ├── PreconditionFailed
 ├── PayloadTooLarge
 ├── UnsupportedMediaType
@@ -81,6 +82,10 @@ class Conflict(CdpError):
 
 class TooLate(Conflict):
     """The communication was already attempted or is finished."""
+
+
+class CampaignClosed(Conflict):
+    """The campaign takes no more requests."""
 
 
 class PreconditionFailed(CdpError):

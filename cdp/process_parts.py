@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from cdp.embedded.state import StateFolder
 from cdp.keys import Keys
 from cdp.ports.clock import Clock, SystemClock
+from cdp.services.campaign_parts import CampaignParts
 from cdp.services.client_config_service import ClientConfigService
 from cdp.services.communication_service import CommunicationService
 from cdp.settings import Settings
@@ -107,8 +108,14 @@ class ProcessParts:
             templates=Templates(self.database),
             delivery_configs=DeliveryConfigs(self.database),
             assignments=SegmentAssignments(self.database),
+            campaigns=self.campaigns.campaigns,
             clock=self.clock,
         )
+
+    @cached_property
+    def campaigns(self) -> CampaignParts:
+        """Campaigns: what is known of them here, and what is done about them."""
+        return CampaignParts(self.database, self.clock)
 
     @property
     def tracking_base(self) -> str:

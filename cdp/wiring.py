@@ -101,6 +101,7 @@ class Wiring(ConfigurationParts):
         hint: Callable[[Sequence[WorkItem]], None],
         metrics_text: Callable[[], Awaitable[bytes]],
         ready: Callable[[], Awaitable[Mapping[str, Any]]],
+        campaigns_applied: Callable[[int], Awaitable[bool]],
     ) -> ApiServices:
         """All that the Client API Service asks."""
         entries = InboxEntries(self.database)
@@ -123,14 +124,7 @@ class Wiring(ConfigurationParts):
                 batches=Batches(self.database),
                 id_key=self.keys.id_key,
             ),
-            templates=TemplateService(
-                templates=Templates(self.database),
-                assignments=SegmentAssignments(self.database),
-                engine=engine,
-                needs_of=needs_of,
-                clock=self.clock,
-                random_bytes=secrets.token_bytes,
-            ),
+            templates=self.template_service(engine),
             delivery_configs=self.delivery_config_service(),
             providers=self.provider_service(),
             suppressions=self.suppression_service(),
@@ -141,6 +135,8 @@ class Wiring(ConfigurationParts):
             inbox_streams=InboxStreams(entries=entries, clock=self.clock, telemetry=self.telemetry),
             tracking=tracking,
             origins=frozenset(self.settings.inbox_origins.split()),
+            campaigns=self.campaigns.service,
+            campaigns_applied=campaigns_applied,
             backlog=backlog,
             clock=self.clock,
             random_bytes=secrets.token_bytes,
@@ -152,6 +148,17 @@ class Wiring(ConfigurationParts):
             ready=ready,
         )
 
+    def template_service(self, engine: TemplateEngine) -> TemplateService:
+        """Templates, saved and tried."""
+        return TemplateService(
+            templates=Templates(self.database),
+            assignments=SegmentAssignments(self.database),
+            engine=engine,
+            needs_of=needs_of,
+            clock=self.clock,
+            random_bytes=secrets.token_bytes,
+        )
+
     def queueing_service(self, *, resolver: ContentResolver, handoff: Handoff) -> QueueingService:
         """The Queueing Service."""
         return QueueingService(
@@ -159,6 +166,7 @@ class Wiring(ConfigurationParts):
             config=self.config,
             resolver=resolver,
             handoff=handoff,
+            campaigns=self.campaigns.rules,
             clock=self.clock,
             draw=Random(secrets.randbits(64)).random,  # noqa: S311 - jitter is no secret
         )
@@ -198,6 +206,7 @@ class Wiring(ConfigurationParts):
             compose=Composer(message_id_domain=self.settings.message_id_domain),
             clock=self.clock,
             worker=worker,
+            campaigns=self.campaigns.watch.roster,
         )
 
     def providers(self, channel: str) -> Providers:

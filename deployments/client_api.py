@@ -13,6 +13,7 @@ from cdp.errors import OutcomeUnknown
 from cdp.http.app import build_app
 from cdp.ports.handoff import WorkerLost
 from cdp.ports.renderer import RenderOutcome, RenderRefusal
+from cdp.services.campaign_acknowledgement import WITHIN_S
 from deployments.component import Component
 from deployments.handles import LOST, SUPERVISOR, ShardHints, ask
 from deployments.message_service import MessageServiceDeployment
@@ -79,6 +80,7 @@ class ClientApi:
             hint=hints.tell,
             metrics_text=_metrics,
             ready=self._ready,
+            campaigns_applied=_campaigns_applied,
         )
         app = build_app(services)
         app.router.lifespan_context = lifespan
@@ -97,6 +99,15 @@ class ClientApi:
         except OutcomeUnknown:
             return {"ready": False, "mongodb": "unreachable"}
         return {"ready": True, "mongodb": "ok"}
+
+
+async def _campaigns_applied(epoch: int) -> bool:
+    try:
+        # A little longer than the Supervisor takes to say no.
+        known: bool = await ask(SUPERVISOR, "campaigns_applied", epoch, within_s=WITHIN_S + 0.2)
+    except WorkerLost:
+        return False
+    return known
 
 
 async def _metrics() -> bytes:

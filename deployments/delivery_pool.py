@@ -11,6 +11,7 @@ import ray
 
 from cdp.domain.delivery_result import WorkItem
 from cdp.ports.handoff import Report, WorkerLost
+from cdp.services.campaign_watch import LOOK_S
 from deployments.component import Component
 from deployments.handles import ask, find, start, worker_name
 
@@ -24,17 +25,32 @@ class DeliveryWorker:
     def __init__(self, name: str, channel: str) -> None:
         self._component = Component("delivery-worker", name)
         self._service = self._component.wiring.delivery_service(worker=name, channel=channel)
+        self._campaigns = self._component.wiring.campaigns.watch
+        self._component.loop("campaigns", self._see_campaigns)
         self._component.heartbeat(self._facts)
 
     async def deliver(self, items: list[WorkItem]) -> list[Report]:
-        """See `DeliveryService.deliver`."""
+        """See `DeliveryService.deliver`. Nothing is taken before campaigns are known."""
+        await self._campaigns.loaded()
         return await self._service.deliver(items)
+
+    async def _see_campaigns(self) -> float:
+        await self._campaigns.refresh()
+        return LOOK_S
+
+    async def apply_campaigns(self) -> int:
+        """Look for changes of campaigns at once; the number of the last that is applied."""
+        return await self._campaigns.refresh()
 
     def _facts(self) -> dict[str, Any]:
         states = self._service.breakers()
         open_ = sum(state != "closed" for state in states.values())
         self._component.wiring.telemetry.set("cdp_breakers_open", open_)
-        return {"breakers": dict(states), "delivered": self._service.delivered}
+        return {
+            "breakers": dict(states),
+            "delivered": self._service.delivered,
+            "campaign_epoch": self._campaigns.applied,
+        }
 
     async def ping(self) -> str:
         """A sign of life."""

@@ -12,12 +12,14 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
+from cdp.domain.campaign import HELD
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.ids import ClientId, Partition
 from cdp.domain.lane import LANES, LEVELS, Level, is_urgent, lanes_of
 from cdp.domain.pace import Pace
 from cdp.domain.shard_state import ShardState
 from cdp.errors import OutcomeUnknown
+from cdp.services.campaign_watch import LOOK_S
 from cdp.services.queueing_service import Decided
 from deployments.component import Component
 from deployments.handles import SCHEDULER, RayContentResolver, RayHandoff, tell
@@ -54,6 +56,8 @@ class QueueShard:
             resolver=RayContentResolver(), handoff=RayHandoff()
         )
         self._results = wiring.results
+        self._campaigns = wiring.campaigns.watch
+        self._sweep = wiring.campaigns.sweep(wiring.communications)
         self._work = {lane: asyncio.Event() for lane in LANES}
         self._places = {lane: asyncio.Semaphore(DELIVERING_MAX) for lane in LANES}
         self._paces = {lane: Pace(batch_max=wiring.settings.batch_max) for lane in LANES}
@@ -71,6 +75,8 @@ class QueueShard:
         self._component.loop("lease", self._renew)
         self._component.loop("poll", self._poll)
         self._component.loop("count", self._count)
+        self._component.loop("campaigns", self._see_campaigns)
+        self._component.loop("campaign-sweep", self._sweep_campaigns)
         for lane in LANES:
             for _ in range(PREPARING_MAX):
                 self._component.loop(f"lane-{lane}", partial(self._serve, lane))
@@ -158,7 +164,7 @@ class QueueShard:
         """Take one batch of a lane, decide on it, and send what is ready on its way."""
         await self._work[lane].wait()
         epochs = self._holder.epochs()
-        if not epochs:
+        if not epochs or not self._campaigns.is_loaded:
             return 0.2
         pace = self._paces[lane]
         # The place first: while none is free, what waits gathers to a larger batch.
@@ -232,7 +238,10 @@ class QueueShard:
 
     def _finish(self, decided: Decided) -> None:
         for item in decided.settled:
-            if item.is_final:
+            if item.reason == HELD:
+                # It counts as backlog no longer, until its campaign goes on.
+                self._open[item.client_id] -= 1
+            elif item.is_final:
                 self._final += 1
                 self._due = max(0, self._due - 1)
                 self._open[item.client_id] -= 1
@@ -255,6 +264,30 @@ class QueueShard:
             self._open, self._due = Counter(counted[0]), counted[1]
         return 1.0
 
+    async def _see_campaigns(self) -> float:
+        await self._campaigns.refresh()
+        return LOOK_S
+
+    async def apply_campaigns(self) -> int:
+        """Look for changes of campaigns at once; the number of the last that is applied."""
+        return await self._campaigns.refresh()
+
+    async def _sweep_campaigns(self) -> float:
+        """Bring back what campaigns held, take back what is left of cancelled ones."""
+        if not self._campaigns.is_loaded:
+            return LOOK_S
+        swept = await self._sweep.step(frozenset(self._holder.epochs()))
+        for item in (*swept.due, *swept.later):
+            self._open[item.client_id] += 1
+        self._due += len(swept.due)
+        self._final += len(swept.cancelled)
+        for item in swept.cancelled:
+            self._open[item.client_id] -= 1
+        self._wake_if(self._state.offer(swept.due))
+        if swept.later:
+            tell(SCHEDULER, "note", swept.later)
+        return 0.0 if swept.is_more else LOOK_S
+
     def _facts(self) -> dict[str, Any]:
         telemetry = self._component.wiring.telemetry
         for kind, count in self._state.held().items():
@@ -274,6 +307,7 @@ class QueueShard:
             "due": max(self._due, sum(waiting.values())),
             "oldest_s": oldest,
             "partitions": len(self._state.partitions),
+            "campaign_epoch": self._campaigns.applied,
             "final": self._final,
         }
 

@@ -13,11 +13,14 @@ import ray
 from cdp.domain.ids import ClientId
 from cdp.domain.lane import CHANNEL_NAMES, LANES, channel_of, lanes_of
 from cdp.domain.scaling import Load, ScaleBounds, needed, shared_out, target
+from cdp.ports.handoff import WorkerLost
+from cdp.services.campaign_acknowledgement import UNKNOWN, WITHIN_S, is_acknowledged
 from cdp.telemetry import Merged
 from deployments.component import Component
 from deployments.delivery_pool import DeliveryPool
 from deployments.handles import (
     SCHEDULER,
+    ask,
     find,
     pool_name,
     shard_name,
@@ -50,6 +53,7 @@ class Supervisor:
         settings = self._component.wiring.settings
         self._assigner = self._component.wiring.partition_assigner()
         self._merged = Merged()
+        self._began = time.monotonic()
         self._reports: dict[str, dict[str, Any]] = {}
         self._rates = _Rates()
         self._best_rates = dict.fromkeys(CHANNEL_NAMES, FIRST_RATE_PER_S)
@@ -60,7 +64,9 @@ class Supervisor:
         self._shard_bounds = ScaleBounds(
             least=settings.shards_min, most=settings.shards_max, drain_s=settings.drain_s
         )
+        self._campaigns = self._component.wiring.campaigns.keeper
         self._component.loop("keep", self._keep)
+        self._component.loop("campaigns", self._keep_campaigns)
         self._component.heartbeat(dict)
 
     async def heartbeat(self, report: dict[str, Any]) -> None:
@@ -88,6 +94,17 @@ class Supervisor:
         self._let_go_of_shards()
         self._count_actors()
         return KEEP_S
+
+    async def _keep_campaigns(self) -> float:
+        await self._campaigns.step()
+        return KEEP_S
+
+    async def campaigns_applied(self, epoch: int) -> bool:
+        """Whether every shard and worker knows of this change of a campaign."""
+        if time.monotonic() - self._began < SILENT_S:
+            # Not everybody may have been heard of yet.
+            return False
+        return await is_acknowledged(epoch, list(self._reports.values()), _apply_campaigns)
 
     def _keep_pool(self, channel: str) -> None:
         """A pool is there once its channel has had work; it is told how many are wanted."""
@@ -216,6 +233,17 @@ class Supervisor:
     async def ping(self) -> str:
         """A sign of life."""
         return self._component.wiring.incarnation
+
+
+async def _apply_campaigns(name: str) -> int | None:
+    """See `cdp.services.campaign_acknowledgement.Ask`. Of who does not answer nothing is known."""
+    if find(name) is None:
+        return None
+    try:
+        applied: int = await ask(name, "apply_campaigns", within_s=WITHIN_S)
+    except WorkerLost:
+        return UNKNOWN
+    return applied
 
 
 class _Rates:

@@ -30,14 +30,15 @@ NOTE: Final = "<!-- Written by `make docs`. Change the code that it names, not t
 MEANINGS: Final[Mapping[EventName, str]] = {
     EventName.CREATED: "The request was accepted and is durable.",
     EventName.CONTENT_RESOLVED: "The Message Service has rendered content and sender.",
-    EventName.SCHEDULED: "It waits until a time: `send_at`, a retry, a change by its client.",
+    EventName.SCHEDULED: "It waits until a time: `send_at`, a retry, a change by its client; or "
+    "for its campaign.",
     EventName.QUEUED: "It was put into a delivery queue, which the event names.",
     EventName.DELIVERY_ATTEMPTED: "A worker has claimed it and is about to send.",
     EventName.DELIVERY_SUCCEEDED: "The provider has taken it.",
     EventName.DELIVERY_FAILED: "The attempt failed, or nobody knows (`outcome: unknown`).",
     EventName.CANCELLED: "Its client took it back in time.",
     EventName.EXPIRED: "`expires_at` passed before an attempt began.",
-    EventName.SUPPRESSED: "Its recipient must not be written to.",
+    EventName.SUPPRESSED: "Its recipient must not be written to, or not so often.",
     EventName.UNDELIVERABLE: "It was given up; the event says why.",
     EventName.REPLAYED: "An undeliverable one was opened again, by whom the event says.",
     EventName.OPENED: "The pixel of the message was fetched.",

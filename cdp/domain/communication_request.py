@@ -66,6 +66,8 @@ class CommunicationRequest:
     """What it is about, where its recipients may opt out of that alone."""
     data: Mapping[str, Any] = field(default_factory=dict)
     priority: Priority = Priority.NORMAL
+    names_priority: bool = True
+    """Whether the caller did; else its campaign's counts. Known while it is taken in."""
     send_at: datetime | None = None
     expires_at: datetime | None = None
     reference: str | None = None

@@ -24,6 +24,7 @@ from cdp.domain.lane import Priority
 from cdp.domain.segment import assignment_key
 from cdp.errors import CdpError, Conflict, FieldError, Forbidden, Invalid
 from cdp.http.call import ApiServices
+from cdp.http.campaign_admission import campaigns_of, closed_to
 from cdp.http.communication_models import AnyIn, EmailIn, MailboxIn, PushIn
 from cdp.http.contents import content_faults, device_faults, parts_of, recipients_of
 from cdp.http.json_input import pointer_of
@@ -66,6 +67,7 @@ def request_of(
         topic=given.topic,
         data=given.data,
         priority=PRIORITIES[given.priority],
+        names_priority="priority" in given.model_fields_set,
         send_at=given.send_at,
         expires_at=given.expires_at,
         reference=given.reference,
@@ -152,6 +154,7 @@ async def refusals(
     client_id = caller.client.id
     named = [(client_id, r.template) for r in requests if r.template is not None]
     unknown = await services.config.unknown_templates(named)
+    campaigns = await campaigns_of(services, requests)
     keys = [assignment_key(request) for request in requests]
     unassigned = await services.config.unassigned(key for key in keys if key is not None)
     needing = {r.channel for r in requests if CHANNELS[r.channel].needs_sender}
@@ -166,6 +169,7 @@ async def refusals(
             is_unassigned=key in unassigned,
             has_sender=request.channel not in needing or (client_id, request.channel) in senders,
         )
+        or closed_to(request, campaigns)
         or misfit
         or _no_room(services, caller, request)
         for request, key, misfit in zip(requests, keys, misfits, strict=True)

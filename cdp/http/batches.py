@@ -17,6 +17,7 @@ from cdp.http.admission import refusals, request_of
 from cdp.http.answer import Answer, json_answer
 from cdp.http.body import BATCH_BYTES_MAX, SINGLE_BYTES_MAX, Body, media_type
 from cdp.http.call import Call
+from cdp.http.campaign_admission import with_first_priorities, with_priorities
 from cdp.http.communication_models import AnyIn, CommunicationIn
 from cdp.http.idempotency import REPLAYED, body_hash, key_of
 from cdp.http.items import (
@@ -248,6 +249,7 @@ async def _store(
     """Take a chunk in, as far as it may be, and note what came of each item."""
     services, caller = call.services, call.caller
     try:
+        chunk = await _with_priorities(call, batch, chunk)
         before = await _stored_before(call, batch, [request for _, request in chunk])
         wanted = await _admitted(call, batch, chunk, before, tally)
         outcomes = await services.batches.accept([request for _, request in wanted])
@@ -268,6 +270,19 @@ async def _store(
     if new:
         services.metrics.count("cdp_accepted", len(new), channel=new[0].channel)
         services.hint(new)
+
+
+async def _with_priorities(
+    call: Call, batch: OpenBatch, chunk: Sequence[tuple[int, CommunicationRequest]]
+) -> list[tuple[int, CommunicationRequest]]:
+    """Let campaigns decide on priorities, but never a second time."""
+    requests = await with_priorities(call.services, [request for _, request in chunk])
+    if batch.repeated:
+        first = await call.services.reading.priorities(
+            call.caller.client.id, [request.id for request in requests]
+        )
+        requests = with_first_priorities(requests, first)
+    return [(index, request) for (index, _), request in zip(chunk, requests, strict=True)]
 
 
 async def _admitted(

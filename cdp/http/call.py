@@ -18,6 +18,7 @@ from cdp.ports.clock import Clock
 from cdp.services.access_service import AccessService, Caller
 from cdp.services.backlog import Backlog
 from cdp.services.batch_intake import BatchIntake
+from cdp.services.campaign_service import CampaignService
 from cdp.services.client_config_service import ClientConfigService
 from cdp.services.communication_intake import GroupCommit
 from cdp.services.communication_reading import CommunicationReading
@@ -63,6 +64,10 @@ class ApiServices:
     inbox_streams: InboxStreams
     tracking: DeliveryTrackingService
     dead_letters: DeadLetterService
+    campaigns: CampaignService
+    campaigns_applied: Callable[[int], Awaitable[bool]]
+    """Whether all shards and workers know of the change of a campaign that has this number; it
+    takes a second at most to find out."""
     backlog: Backlog
     clock: Clock
     random_bytes: Callable[[int], bytes]

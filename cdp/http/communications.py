@@ -15,6 +15,7 @@ from cdp.http.admission import PRIORITIES, refusals, request_of
 from cdp.http.answer import Answer, json_answer
 from cdp.http.body import SINGLE_BYTES_MAX, Body, media_type
 from cdp.http.call import Call
+from cdp.http.campaign_admission import with_priorities
 from cdp.http.communication_models import CommunicationIn
 from cdp.http.idempotency import REPLAYED, body_hash, key_of
 from cdp.http.json_body import JSON, json_body
@@ -43,6 +44,7 @@ async def post_communication(call: Call) -> Answer:
         idempotency_key=key,
         body_hash=None if key is None else body_hash(PATH, raw),
     )
+    [request] = await with_priorities(services, [request])
     [refused] = await refusals(services, caller, [request], now=request.requested_at)
     # What was accepted before is answered the same, even if it would be refused today.
     if refused is not None and not await _came_before(call, request):

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from cdp.http.campaign_outputs import CampaignEffectOut
 from cdp.http.outputs import Id, MailboxOut, Output
 
 
@@ -102,3 +103,6 @@ class ExplainOut(Output):
     ]
     sender: MailboxOut | None
     delivery: list[ExplainedFieldOut]
+    campaign: Annotated[
+        CampaignEffectOut | None, Field(description="Null where it is a mere name.")
+    ]

@@ -8,6 +8,7 @@ from cdp.domain.segment import Assignment, AssignmentKey
 from cdp.errors import FieldError, Invalid
 from cdp.http.answer import Answer, json_answer
 from cdp.http.call import Call
+from cdp.http.campaign_views import campaign_effect_view
 from cdp.http.entity_tags import tagged_answer, versions_asked_for
 from cdp.http.json_body import json_body
 from cdp.http.models import DeliveryConfigIn, DeliveryFieldsIn, ExplainIn
@@ -88,13 +89,16 @@ async def explain(call: Call) -> Answer:
     """What counts for a communication, and where each of it comes from."""
     given = await json_body(call, ExplainIn)
     services, client_id = call.services, call.caller.client.id
-    senders, explained, template = await asyncio.gather(
+    key = (client_id, given.campaign or "")
+    senders, explained, template, campaigns = await asyncio.gather(
         services.config.senders([(client_id, given.channel)]),
         services.delivery_configs.explain(client_id, scope_in(given)),
         _template(call, given),
+        services.config.campaigns([key]),
     )
     sender = senders.get((client_id, given.channel))
-    return json_answer(explained_view(explained, sender=sender, template=template))
+    view = explained_view(explained, sender=sender, template=template)
+    return json_answer(view | {"campaign": campaign_effect_view(campaigns.get(key))})
 
 
 async def _template(call: Call, given: ExplainIn) -> Assignment | None:

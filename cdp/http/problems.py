@@ -11,6 +11,7 @@ import orjson
 
 from cdp.errors import (
     BacklogFull,
+    CampaignClosed,
     CdpError,
     Conflict,
     FieldError,
@@ -78,6 +79,7 @@ PROBLEMS: Final[dict[type[CdpError], Problem]] = {
     IdempotencyKeyInUse: Problem(409, "key-in-use", "A request with this key is under way"),
     Conflict: Problem(409, "conflict", "The state of the thing does not allow this"),
     TooLate: Problem(409, "too-late", "It was already attempted or is finished"),
+    CampaignClosed: Problem(409, "campaign-closed", "The campaign takes no more requests"),
     PreconditionFailed: Problem(412, "changed-meanwhile", "It was changed meanwhile"),
     PayloadTooLarge: Problem(413, "too-large", "The body is larger than allowed"),
     UnsupportedMediaType: Problem(415, "unsupported-media-type", "This is not understood here"),

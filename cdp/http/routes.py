@@ -12,6 +12,7 @@ from cdp.http import (
     operations,
     outputs,
 )
+from cdp.http.campaign_routes import CAMPAIGNS
 from cdp.http.communication_models import CommunicationIn
 from cdp.http.configuration_routes import DELIVERY_CONFIGS, SEGMENTS
 from cdp.http.dead_letter_routes import DEAD_LETTERS
@@ -286,5 +287,6 @@ ROUTES: Final[Sequence[Route]] = (
     *INBOX,
     *SUPPRESSIONS,
     *ENGAGEMENT,
+    *CAMPAIGNS,
     *OPERATIONS,
 )

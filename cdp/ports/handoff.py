@@ -20,6 +20,8 @@ class Verdict(StrEnum):
     """Another writer was first: look at the log."""
     DECLINED = "declined"
     """Nothing was recorded: the worker can't send now. Hand it over again after a while."""
+    HELD = "held"
+    """Nothing was recorded: its campaign is paused, as the worker knows."""
     UNDER_WAY = "under_way"
     """It is claimed and not answered yet; the log will say."""
 

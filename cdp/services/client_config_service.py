@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
+from cdp.domain.campaign import Campaign, CampaignKey
 from cdp.domain.client import Client, Sender
 from cdp.domain.delivery_config import ConfigLevels, ConfigScope
 from cdp.domain.delivery_result import WorkItem
@@ -15,6 +16,7 @@ from cdp.domain.retry import RetryPolicy
 from cdp.domain.segment import AssignmentKey, assigned
 from cdp.domain.template import TemplateVersion
 from cdp.ports.clock import Clock
+from cdp.storage.campaigns import Campaigns
 from cdp.storage.clients import Clients, SenderKey, Senders
 from cdp.storage.delivery_configs import DeliveryConfigs
 from cdp.storage.segments import SegmentAssignments
@@ -95,6 +97,7 @@ class ClientConfigService:
         templates: Templates,
         delivery_configs: DeliveryConfigs,
         assignments: SegmentAssignments,
+        campaigns: Campaigns,
         clock: Clock,
     ) -> None:
         self._templates = templates
@@ -111,6 +114,9 @@ class ClientConfigService:
         )
         self._assigned: ReadThrough[AssignmentKey, str] = ReadThrough(
             self._load_assigned, clock=clock
+        )
+        self._campaigns: ReadThrough[CampaignKey, Campaign] = ReadThrough(
+            campaigns.named_across_clients, clock=clock
         )
         self._levels: ReadThrough[ClientId, ConfigLevels] = ReadThrough(
             self._load_levels, clock=clock
@@ -143,6 +149,10 @@ class ClientConfigService:
     ) -> set[tuple[ClientId, str]]:
         """Those that do not exist, as of now."""
         return await _absent(self._current, names)
+
+    async def campaigns(self, keys: Iterable[CampaignKey]) -> dict[CampaignKey, Campaign]:
+        """The campaigns of these names; the others are mere names."""
+        return await self._campaigns.get_many(keys)
 
     async def assigned_templates(self, keys: Iterable[AssignmentKey]) -> dict[AssignmentKey, str]:
         """The template that each segment gets, where one is assigned."""

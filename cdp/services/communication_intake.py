@@ -162,6 +162,8 @@ class CommunicationIntake:
             request,
             id=earlier.id,
             recipients=recipients,
+            # A campaign may have given another meanwhile; the log that there may be has this one.
+            priority=earlier.priority,
             requested_at=earlier.requested_at,
             batch_id=earlier.batch_id,
         )

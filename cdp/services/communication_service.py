@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
+from cdp.domain.campaign import HELD
 from cdp.domain.communication import Communication
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.event import (
@@ -259,7 +260,9 @@ class CommunicationService:
             if item.is_final or item.status in (Status.SENDING, Status.FAILED):
                 return None
             send_at = change.get("send_at", item.send_at)
-            waits = item.due_at if item.status is Status.SCHEDULED else self._clock.now()
+            # What its campaign holds is decided on anew, or nothing would look for it.
+            is_waiting = item.status is Status.SCHEDULED and item.reason != HELD
+            waits = item.due_at if is_waiting else self._clock.now()
             due_at = send_at or self._clock.now() if "send_at" in change else waits
             return {"reason": "changed", "due_at": due_at, **change}
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from cdp.domain.campaign import CANCELLED, CampaignRoster, Standing
 from cdp.domain.communication import Communication
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.event import EventName
@@ -82,6 +83,7 @@ class Desk:
     on_outcome: Callable[[OpenProvider, Outcome], None]
     note_bounces: Callable[[Sequence[Communication]], Awaitable[None]]
     """Keeps the addresses that a provider says do not exist."""
+    campaigns: CampaignRoster
 
 
 class DeliveryBatch:
@@ -127,7 +129,14 @@ class DeliveryBatch:
     async def _claim(self) -> None:
         now = self._desk.clock.now()
         lease_ends = now + timedelta(seconds=self._desk.lease_s)
-        moves = [self._claiming(item, now, lease_ends) for item in self._items]
+        standing = {i.result_id: self._desk.campaigns.standing(i) for i in self._items}
+        free = [i for i in self._items if standing[i.result_id] is not Standing.HELD]
+        self._reports |= {
+            i.result_id: Report(item=i, verdict=Verdict.HELD)
+            for i in self._items
+            if standing[i.result_id] is Standing.HELD
+        }
+        moves = [self._claiming(i, standing[i.result_id], now, lease_ends) for i in free]
         after = await self._advance_claim(moves)
         self._is_claimed = True
         for move, item in zip(moves, after, strict=True):
@@ -152,7 +161,11 @@ class DeliveryBatch:
             await asyncio.sleep(CLAIM_PAUSE_S)
         return await self._desk.communications.advance(moves, ticket=ticket)
 
-    def _claiming(self, item: WorkItem, now: datetime, lease_ends: datetime) -> Move:
+    def _claiming(
+        self, item: WorkItem, standing: Standing, now: datetime, lease_ends: datetime
+    ) -> Move:
+        if standing is Standing.CANCELLED:
+            return Move(item=item, name=E.CANCELLED, metadata={"reason": CANCELLED})
         if is_expired(item, now):
             return Move(item=item, name=E.EXPIRED, metadata={"reason": "expires_at"})
         entry = self._chosen[item.result_id].suppressed_by

@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from cdp.domain.campaign import CampaignRoster
 from cdp.domain.delivery_result import WorkItem
 from cdp.errors import OutcomeUnknown
 from cdp.ports.clock import Clock
@@ -52,8 +53,9 @@ class DeliveryService:
         compose: Compose,
         clock: Clock,
         worker: str,
+        campaigns: CampaignRoster | None = None,
     ) -> None:
-        """`worker` is this worker's name, for the events."""
+        """`worker` is this worker's name, for the events; without `campaigns` none holds."""
         self._providers = providers
         self._suppressions = suppressions
         self._contents = contents
@@ -70,6 +72,7 @@ class DeliveryService:
             compose=compose,
             on_outcome=self._on_outcome,
             note_bounces=suppressions.note_bounces,
+            campaigns=CampaignRoster() if campaigns is None else campaigns,
         )
         self._batches: set[DeliveryBatch] = set()
         self._idle = asyncio.Event()

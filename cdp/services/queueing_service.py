@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from cdp.domain.campaign import HELD_UNTIL
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.event import WORKER_LOST, EventName, Status
 from cdp.domain.ids import Partition
 from cdp.domain.retry import GiveUp, RetryPolicy, after_failure
 from cdp.ports.clock import Clock
 from cdp.ports.handoff import ContentResolver, Handoff, Report, Verdict, WorkerLost
+from cdp.services.campaign_rules import CampaignRules
 from cdp.services.client_config_service import ClientConfigService
 from cdp.services.communication_service import CommunicationService, Move
 
@@ -58,6 +60,7 @@ class QueueingService:
         config: ClientConfigService,
         resolver: ContentResolver,
         handoff: Handoff,
+        campaigns: CampaignRules,
         clock: Clock,
         draw: Callable[[], float],
     ) -> None:
@@ -66,6 +69,7 @@ class QueueingService:
         self._config = config
         self._resolver = resolver
         self._handoff = handoff
+        self._campaigns = campaigns
         self._clock = clock
         self._draw = draw
 
@@ -111,27 +115,37 @@ class QueueingService:
         ready: list[WorkItem] = []
         later: list[WorkItem] = []
         for item in items:
-            if item.is_final:
+            is_sending = item.status is Status.SENDING
+            if item.is_final or (is_sending and item.due_at > now):
                 decided.settled.append(item)
-            elif item.status is Status.SENDING:
-                if item.due_at > now:
-                    decided.settled.append(item)
-                else:
-                    moves.append(_lost(item))
-            elif is_expired(item, now):
-                moves.append(Move(item=item, name=E.EXPIRED, metadata={"reason": "expires_at"}))
+            elif is_sending:
+                moves.append(_lost(item))
+            elif move := self._ending(item, now):
+                moves.append(move)
             elif item.status is Status.FAILED:
                 moves.append(self._after_failure(item, policies[item.result_id], now))
             elif item.status is Status.SCHEDULED and item.due_at > now:
                 decided.settled.append(item)
                 decided.scheduled.append(item)
+            elif move := self._campaigns.held(item):
+                moves.append(move)
             elif item.send_at is not None and item.send_at > now:
                 later.append(item)
+            elif move := self._campaigns.spread(item, now):
+                moves.append(move)
             else:
                 ready.append(item)
         moves += await self._schedule(later, now, decided)
-        await self._record(moves, decided)
-        return ready
+        capped = await self._campaigns.too_often(ready, now)
+        await self._record([*moves, *capped], decided)
+        over = {move.item.result_id for move in capped}
+        return [item for item in ready if item.result_id not in over]
+
+    def _ending(self, item: WorkItem, now: datetime) -> Move | None:
+        """What ends an item, whatever else would become of it."""
+        if is_expired(item, now):
+            return Move(item=item, name=E.EXPIRED, metadata={"reason": "expires_at"})
+        return self._campaigns.cancelled(item)
 
     async def _schedule(
         self, items: Sequence[WorkItem], now: datetime, decided: Decided
@@ -196,6 +210,7 @@ class QueueingService:
         failed: list[Report] = []
         overtaken: list[WorkItem] = []
         declined: list[WorkItem] = []
+        held: list[WorkItem] = []
         for report in reports:
             if report.verdict is Verdict.FAILED:
                 failed.append(report)
@@ -203,12 +218,15 @@ class QueueingService:
                 overtaken.append(report.item)
             elif report.verdict is Verdict.DECLINED:
                 declined.append(report.item)
+            elif report.verdict is Verdict.HELD:
+                held.append(report.item)
             else:
                 decided.settled.append(report.item)
                 decided.under_way += report.verdict is Verdict.UNDER_WAY
         if overtaken:
             decided.again.extend(await self._communications.repair(overtaken))
         await self._wait_for_provider(declined, decided)
+        await self._hold(held, decided)
         if failed:
             now = self._clock.now()
             policies = await self._config.retry_policies(r.item for r in failed)
@@ -219,6 +237,17 @@ class QueueingService:
                 for r in failed
             ]
             await self._record(moves, decided)
+
+    async def _hold(self, items: Sequence[WorkItem], decided: Decided) -> None:
+        """Schedule what its worker took for held; where the worker knows more, wait a little."""
+        moves = []
+        for item in items:
+            move = self._campaigns.cancelled(item) or self._campaigns.held(item)
+            if move is None:
+                decided.parked.append(item)
+            else:
+                moves.append(move)
+        await self._record(moves, decided)
 
     async def _wait_for_provider(self, items: Sequence[WorkItem], decided: Decided) -> None:
         """Keep the declined in memory while they count as handed off; then schedule them."""
@@ -240,6 +269,8 @@ class QueueingService:
         *,
         retry_after_s: float | None = None,
     ) -> Move:
+        if move := self._campaigns.cancelled(item):
+            return move
         verdict = after_failure(
             policy,
             attempt=item.attempt - item.replayed_after,
@@ -259,12 +290,14 @@ class QueueingService:
 
     async def _record(self, moves: Sequence[Move], decided: Decided) -> None:
         """Append events after which nothing is to be done at once."""
-        for item in await self._advance(moves, decided):
+        recorded = await self._advance(moves, decided)
+        self._campaigns.note_held(recorded)
+        for item in recorded:
             if item.status is Status.FAILED:
                 decided.again.append(item)
                 continue
             decided.settled.append(item)
-            if item.status is Status.SCHEDULED:
+            if item.status is Status.SCHEDULED and item.due_at < HELD_UNTIL:
                 decided.scheduled.append(item)
 
     async def _advance(self, moves: Sequence[Move], decided: Decided) -> list[WorkItem]:

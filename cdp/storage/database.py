@@ -6,13 +6,15 @@ its own writer's mark there knows that it won (rule D5).
 """
 
 import asyncio
+import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, ParamSpec, TypeVar
 
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import (
@@ -31,6 +33,7 @@ from cdp.errors import OutcomeUnknown
 
 Document = dict[str, Any]
 Collection = AsyncCollection[Document]
+Session = AsyncClientSession
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -96,6 +99,12 @@ class Database:
     def raw(self) -> AsyncDatabase[Document]:
         """The database itself, for migrations and administration."""
         return self._database
+
+    @contextlib.asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Session]:
+        """A session whose reads all see one moment, as a majority of the servers has it."""
+        async with self._client.start_session(snapshot=True) as session:
+            yield session
 
     async def ping(self) -> None:
         """Ask the server for a sign of life.

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from pymongo import UpdateMany
 
+from cdp.domain.campaign import HELD_UNTIL
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.failure import failure_document
 from cdp.domain.ids import BatchId, ClientId, Partition, RequestId, ResultId
@@ -159,10 +160,11 @@ class DeliveryResults:
     ) -> tuple[Mapping[ClientId, int], int]:
         """How many unfinished results each client has there, and how many in all are due.
 
-        It walks the index: ask seldom.
+        It walks the index: ask seldom. What a campaign holds is not counted, nor walked over.
         """
+        due_at = {"$gt": _EPOCH, "$lt": HELD_UNTIL}
         stages: list[Document] = [
-            {"$match": {"partition": {"$in": list(partitions)}, "due_at": {"$gt": _EPOCH}}},
+            {"$match": {"partition": {"$in": list(partitions)}, "due_at": due_at}},
             {
                 "$group": {
                     "_id": "$client_id",

@@ -83,6 +83,19 @@ INDEXES: Final[dict[str, list[IndexModel]]] = {
             name=DEAD_LETTERS,
             partialFilterExpression={"status": "undeliverable"},
         ),
+        # A campaign's books and whether anything of it is open; what is held of it, and what is to
+        # be cancelled, in a shard's partitions.
+        IndexModel(
+            [
+                ("client_id", ASCENDING),
+                ("campaign", ASCENDING),
+                ("status", ASCENDING),
+                ("reason", ASCENDING),
+                ("partition", ASCENDING),
+            ],
+            name="campaign",
+            partialFilterExpression={"campaign": {"$exists": True}},
+        ),
     ],
     "batches": [
         IndexModel(
@@ -124,6 +137,23 @@ INDEXES: Final[dict[str, list[IndexModel]]] = {
         ),
         # Who uses a template.
         IndexModel([("client_id", ASCENDING), ("template", ASCENDING)], name="template"),
+        # The permutations of a campaign.
+        IndexModel(
+            [
+                ("client_id", ASCENDING),
+                ("campaign", ASCENDING),
+                ("segment", ASCENDING),
+                ("channel", ASCENDING),
+            ],
+            name="campaign",
+        ),
+    ],
+    "campaigns": [
+        IndexModel([("client_id", ASCENDING), ("name", ASCENDING)], name="name", unique=True),
+        # Who wins the number of a change, and what has changed since one.
+        IndexModel([("epoch", ASCENDING)], name="epoch", unique=True),
+        # What a process that starts has to know.
+        IndexModel([("is_settled", ASCENDING), ("epoch", ASCENDING)], name="settled"),
     ],
     "delivery_configs": [
         # What is not named is null here, so that each scope is there once.

@@ -92,6 +92,14 @@ class SegmentAssignments:
         )
         return [_assignment(document) async for document in cursor]
 
+    async def of_campaign(
+        self, client_id: ClientId, campaign: str, *, limit: int
+    ) -> list[Assignment]:
+        """The assignments that are made for one campaign, by segment."""
+        query = {"client_id": client_id, "campaign": campaign}
+        cursor = self._collection.find(query).sort([("segment", 1), ("channel", 1)]).limit(limit)
+        return [_assignment(document) async for document in cursor]
+
     async def that_may_count(
         self, wanted: Iterable[AssignmentKey]
     ) -> dict[AssignmentKey, Assignment]:

@@ -83,6 +83,7 @@ class Shard(Shell):
             config=self.wiring.config,
             resolver=Resolver(self.process),
             handoff=Handoff(self.process),
+            campaigns=self.wiring.campaigns.rules,
             clock=self.clock,
             draw=self.process.world.random.random,
         )

@@ -6,11 +6,9 @@ clock moves only when it is told to. After each doing the log is audited, at the
 """
 
 import asyncio
-import json
 import os
 import tempfile
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,145 +23,28 @@ from hypothesis.stateful import (
     initialize,
     invariant,
     multiple,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
 
-from cdp.domain.breaker import Breaker
-from cdp.domain.communication_request import CommunicationRequest
+from cdp.domain.campaign import CampaignAct
 from cdp.domain.dead_letter import DeadLetterFilter
-from cdp.domain.delivery_result import WorkItem
 from cdp.domain.event import EventName, Status
-from cdp.domain.ids import ClientId, ResultId, text_of
+from cdp.domain.ids import text_of
 from cdp.domain.lane import Priority
-from cdp.services.delivery_service import DeliveryService
 from cdp.services.delivery_tracking_service import Engagement
 from cdp.storage.database import Database
-from cdp.wiring import Wiring
-from tests.faults.holding_provider import OUTCOMES, HoldingProvider
+from tests.faults.holding_provider import OUTCOMES
+from tests.faults.state_machine_life import LEASE_S, Life
 from tests.integration.conftest import Embedded
 from tests.integration.http.services import HeldClock
-from tests.integration.rules.conftest import empty
-from tests.integration.rules.little_shard import LittleShard
+from tests.integration.rules.campaign_rig import SPRING
 from tests.integration.rules.rig import Rig, accept, recorded
 from tests.integration.verification_world import request_of
-from tests.waiting import eventually
 
 EXAMPLES, STEPS = 30, 40
-LEASE_S = 60.0
-
-
-class Life:
-    """One example's platform: a shard and two workers that can be replaced."""
-
-    def __init__(self, rig: Rig, clock: HeldClock) -> None:
-        self.rig, self.clock = rig, clock
-        self.wiring, self.api = self.process("shard"), self.process("api")
-        self.tracking = self.wiring.delivery_tracking_service()
-        self.ledger: list[dict[str, str]] = []
-        self.begun: Counter[tuple[bytes, int]] = Counter()
-        self.told: set[str] = set()
-        self.cancelled: set[ResultId] = set()
-        self.requests: dict[ResultId, CommunicationRequest] = {}
-        self.providers: list[HoldingProvider] = []
-        self.services: list[DeliveryService] = []
-        self.queued: list[WorkItem] = []
-        """What was ever handed over, as it was then."""
-        self.crashed: list[tuple[HoldingProvider, DeliveryService, bool]] = []
-        for name in ("worker-a", "worker-b"):
-            self.add_worker(name)
-        self.shard = self.new_shard()
-
-    def process(self, name: str) -> Wiring:
-        """The process of this name; it outlives the example, for connections are dear."""
-        found = {wiring.component: wiring for wiring in self.rig.processes}
-        return found.get(name) or self.rig.process(name, clock=self.clock)
-
-    def new_shard(self) -> LittleShard:
-        """A shard that knows nothing."""
-        return LittleShard(self.wiring, *self.services, batch=50)
-
-    def add_worker(self, name: str) -> None:
-        """A worker in a process of its own."""
-        provider = HoldingProvider(self.ledger, self.begun)
-        wiring = self.process(name)
-        # The breaker has its own test; here it would only make most doings do nothing.
-        service = self.rig.worker(
-            wiring,
-            provider,
-            breaker=Breaker(threshold=10**9),
-            lease_s=LEASE_S,
-            answer_s=0.02,
-            alone_wait_s=0.05,
-        )
-        self.providers.append(provider)
-        self.services.append(service)
-
-    async def begin(self) -> ClientId:
-        """An empty database with one client."""
-        await empty(self.rig.admin)
-        client = await self.rig.client(self.api, attempts_max=6, backoff_initial_s=5.0)
-        await self.shard.own_all()
-        return client.id
-
-    async def decide(self, copies: Sequence[WorkItem]) -> None:
-        """The shard acts on what it remembers, and hands over what is to be sent."""
-        epochs = await self.shard.own_all()
-        one_each = list({item.result_id: item for item in copies}.values())
-        queued, decided = await self.shard.queueing.prepare(one_each, epochs=epochs)
-        while decided.again:
-            more, decided = await self.shard.queueing.prepare(decided.again, epochs=epochs)
-            queued += more
-        self.queued += queued
-        for lane in {item.lane for item in queued}:
-            share = [item for item in queued if item.lane == lane]
-            await self.shard.queueing.deliver(share)
-        await self.all_held()
-
-    async def all_held(self) -> None:
-        """Wait until what was claimed has reached the providers."""
-
-        def held() -> bool:
-            pairs = zip(self.providers, self.services, strict=True)
-            return all(len(provider.held) >= service.in_flight for provider, service in pairs)
-
-        await eventually(held, within_s=10)
-
-    async def crash(self, index: int, taken: bool) -> None:
-        """A worker is gone: what it held was or was not taken, and nobody will say."""
-        await self.all_held()
-        provider, service = self.providers.pop(index), self.services.pop(index)
-        for message, _ in provider.held if taken else ():
-            provider.take(message)
-        self.crashed.append((provider, service, taken))
-        self.add_worker(f"worker-{len(self.crashed) % 3}")
-        self.shard = self.new_shard()
-        await self.shard.own_all()
-
-    async def settle(self) -> None:
-        """All goes well from now on, until nothing is open."""
-        for provider in self.providers:
-            provider.answers_at_once = True
-            provider.answer("transient")
-        await recorded(*self.services)
-        ids = list(self.requests)
-        for _ in range(80):
-            await self.shard.own_all()
-            await self.shard.step()
-            stored = await self.wiring.results.items_across_clients(ids)
-            if all(item.is_final for item in stored.values()):
-                break
-            self.clock.advance(timedelta(seconds=LEASE_S + 1))
-        await recorded(*self.services)
-        assert self.shard.bugs == self.shard.direct.bugs == []
-
-    async def books(self, folder: Path) -> Any:
-        """Every rule, with both ledgers."""
-        callers, taken = folder / "callers", folder / "taken"
-        callers.write_text("".join(json.dumps({"id": t}) + "\n" for t in self.told))
-        taken.write_text("".join(json.dumps(entry) + "\n" for entry in self.ledger))
-        service = self.wiring.verification_service()
-        return await service.verify(settled=True, callers_ledger=callers, provider_ledger=taken)
+A = CampaignAct
 
 
 class Machine(RuleBasedStateMachine):
@@ -198,10 +79,11 @@ class Machine(RuleBasedStateMachine):
         delay_s=st.sampled_from([None, None, 30, 700]),
         expires_s=st.sampled_from([None, None, None, 50, 200]),
         priority=st.sampled_from(list(Priority)),
+        campaign=st.sampled_from([None, SPRING, SPRING]),
     )
-    def post(self, recipients, keyed, delay_s, expires_s, priority):
+    def post(self, recipients, keyed, delay_s, expires_s, priority, campaign):
         now = self.clock.now()
-        fields: dict[str, Any] = {"priority": priority}
+        fields: dict[str, Any] = {"priority": priority, "campaign": campaign}
         if keyed:
             fields |= {"idempotency_key": os.urandom(4).hex(), "body_hash": b"h"}
         if delay_s is not None:
@@ -310,6 +192,19 @@ class Machine(RuleBasedStateMachine):
         outcomes = self.run(service.replay(dead, by="stored"))
         assert all(opened for _, opened in outcomes)
 
+    @rule(act=st.sampled_from([A.START, A.START, A.PAUSE, A.RESUME, A.RESUME, A.CLOSE]))
+    def act_on_the_campaign(self, act):
+        self.run(self.life.act(self.client_id, act))
+
+    @precondition(lambda self: hasattr(self, "life") and len(self.life.requests) > 25)
+    @rule()
+    def cancel_the_campaign(self):
+        self.run(self.life.act(self.client_id, A.CANCEL))
+
+    @rule(index=st.sampled_from([None, 0, 1]))
+    def see_campaigns(self, index):
+        self.run(self.life.see_campaigns(index))
+
     @rule(item=copies)
     def open(self, item):
         seen = Engagement(result_id=item.result_id, name=EventName.OPENED, at=self.clock.now())
@@ -325,6 +220,9 @@ class Machine(RuleBasedStateMachine):
             found = self.run(self.life.wiring.verification_service().discrepancies())
             assert [v for v in found if v.rule != "V13"] == []
             assert max(self.life.begun.values(), default=1) == 1
+            if self.life.held_since is not None:
+                # Whatever was queued, handed over late or retried: nothing of it has begun since.
+                assert self.life.begun_of_campaign() <= self.life.held_since
 
     def teardown(self):
         if not hasattr(self, "life"):

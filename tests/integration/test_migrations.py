@@ -47,7 +47,7 @@ async def test_delivery_configs_of_the_first_version_become_levels(old: Embedded
     # As the user that migrates, with the rights of that one.
     database = Database(old.mongo_uri("migrate"), component="migrate")
 
-    assert await migrate(database) == [2, 3, 4]
+    assert await migrate(database) == [2, 3, 4, 5]
     assert await migrate(database) == []
 
     platform, by_client = await DeliveryConfigs(admin).of_clients([CLIENT])
@@ -79,7 +79,7 @@ async def test_what_was_for_email_alone_stands_under_its_channel(old: Embedded):
     )
     database = Database(old.mongo_uri("migrate"), component="migrate")
 
-    assert await migrate(database) == [3, 4]
+    assert await migrate(database) == [3, 4, 5]
 
     templates = Templates(admin)
     assert (await templates.current(CLIENT, ["old"]))["old"].contents == {"email": {"*": parts}}
@@ -118,7 +118,7 @@ async def test_results_get_what_went_wrong_last_from_their_logs(old: Embedded):
         )  # fmt: skip
     database = Database(old.mongo_uri("migrate"), component="migrate")
 
-    assert await migrate(database) == [4]
+    assert await migrate(database) == [4, 5]
 
     found = {d["_id"]: d.get("failure") async for d in admin["delivery_results"].find()}
     address = {"reason": "address", "class": "permanent", "code": "550 5.1.1", "provider": "smtp"}
@@ -131,5 +131,24 @@ async def test_results_get_what_went_wrong_last_from_their_logs(old: Embedded):
     }
     counts = await DeadLetters(admin).counts(CLIENT, DeadLetterFilter())
     assert {each.reason: each.count for each in counts} == {"address": 1, "template_missing": 1}
+    await database.close()
+    await admin.close()
+
+
+async def test_results_and_assignments_are_found_by_their_campaign(old: Embedded):
+    admin = Database(old.mongo_uri("admin"), component="test-admin")
+    await admin["migrations"].insert_many([{"_id": n} for n in (1, 2, 3, 4)])
+    await admin["delivery_results"].insert_one({"_id": b"1" * 16, "client_id": CLIENT})
+    database = Database(old.mongo_uri("migrate"), component="migrate")
+
+    assert await migrate(database) == [5]
+
+    for name, index in (
+        ("delivery_results", "campaign"),
+        ("segment_assignments", "campaign"),
+        ("campaigns", "epoch"),
+        ("campaigns", "settled"),
+    ):
+        assert index in await admin[name].index_information()
     await database.close()
     await admin.close()

@@ -118,6 +118,8 @@ async def test_every_example_is_accepted_as_it_stands(
         path += "?user=ada"
     if path.startswith("/providers/"):
         await tenant.post("/providers", PROVIDER)
+    if path.startswith("/campaigns/"):
+        await tenant.call("PUT", "/campaigns/welcome", {})
     if path.startswith("/segments/"):
         await tenant.call("PUT", "/segments/welcome", {})
     path = path.replace("{id}", known).replace("{name}", "welcome")

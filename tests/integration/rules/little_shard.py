@@ -39,6 +39,8 @@ class LittleShard:
         self.scheduled: list[WorkItem] = []
         self._lanes = [lane for channel in channels for lane in lanes_of(channel)]
         self._levels = [level for channel in channels for level in levels_of(channel)]
+        self.campaigns = wiring.campaigns.watch
+        self.sweep = wiring.campaigns.sweep(wiring.communications, batch=batch)
         self._holder = wiring.partition_holder(SHARD)
         self._batch = batch
         self._park_s = park_s
@@ -56,6 +58,7 @@ class LittleShard:
         try:
             if not self._holder.epochs():
                 await self._holder.renew()
+            await self._see_campaigns()
             await self._pull()
         except OutcomeUnknown:
             pass
@@ -69,6 +72,12 @@ class LittleShard:
                     self._tasks.add(task)
                     task.add_done_callback(self._tasks.discard)
                     await asyncio.wait([task], timeout=0.05)
+
+    async def _see_campaigns(self) -> None:
+        await self.campaigns.refresh()
+        swept = await self.sweep.step(frozenset(self._holder.epochs()))
+        self.state.offer(swept.due)
+        self.scheduled += swept.later
 
     async def _pull(self) -> None:
         self.state.rescan()

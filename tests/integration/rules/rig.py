@@ -100,6 +100,7 @@ class Rig:
             compose=Composer(message_id_domain="mail.example.org"),
             clock=wiring.clock,
             worker=wiring.component,
+            campaigns=wiring.campaigns.watch.roster,
         )
         self.services.append(service)
         return service
