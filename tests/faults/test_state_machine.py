@@ -58,10 +58,13 @@ class Machine(RuleBasedStateMachine):
         """Let a doing happen, on the one loop that all examples share."""
         return self.loop.run_until_complete(doing)
 
-    @initialize(target=copies)
-    def begin(self):
+    @initialize(target=copies, started=st.booleans())
+    def begin(self, started):
         self.life = Life(self.rig, self.clock)
         self.client_id = self.run(self.life.begin())
+        if started:
+            self.run(self.life.act(self.client_id, A.START))
+            self.run(self.life.see_campaigns())
         plain = self.accepted(request_of(self.client_id, recipients=3))
         return multiple(
             *plain, *self.accepted(request_of(self.client_id, recipients=3, campaign=SPRING))
