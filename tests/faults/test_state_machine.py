@@ -188,9 +188,13 @@ class Machine(RuleBasedStateMachine):
         service = self.life.api.communications
         self.run(service.reschedule(self.client_id, [item.result_id], change=change))
 
-    @rule(act=st.sampled_from([A.START, A.START, A.PAUSE, A.RESUME, A.RESUME, A.CLOSE]))
+    @rule(act=st.sampled_from([A.START, A.RESUME, A.CLOSE]))
     def act_on_the_campaign(self, act):
         self.run(self.life.act(self.client_id, act))
+
+    @rule()
+    def pause_the_campaign(self):
+        self.run(self.life.act(self.client_id, A.PAUSE))
 
     @precondition(lambda self: hasattr(self, "life") and len(self.life.requests) > 25)
     @rule()
