@@ -120,8 +120,8 @@ class Life:
         mine = {r for r, request in self.requests.items() if request.campaign == SPRING}
         return {(result_id, n) for result_id, n in self.begun if result_id in mine}
 
-    async def decide(self, copies: Sequence[WorkItem]) -> None:
-        """The shard acts on what it remembers, and hands over what is to be sent."""
+    async def decide(self, copies: Sequence[WorkItem], *, handed_over: bool) -> None:
+        """The shard acts on what it remembers, and hands over what is to be sent, or dies."""
         epochs = await self.shard.own_all()
         one_each = list({item.result_id: item for item in copies}.values())
         queued, decided = await self.shard.queueing.prepare(one_each, epochs=epochs)
@@ -129,7 +129,7 @@ class Life:
             more, decided = await self.shard.queueing.prepare(decided.again, epochs=epochs)
             queued += more
         self.queued += queued
-        for lane in {item.lane for item in queued}:
+        for lane in {item.lane for item in queued if handed_over}:
             share = [item for item in queued if item.lane == lane]
             await self.shard.queueing.deliver(share)
         await self.all_held()

@@ -59,18 +59,24 @@ class Machine(RuleBasedStateMachine):
         """Let a doing happen, on the one loop that all examples share."""
         return self.loop.run_until_complete(doing)
 
-    @initialize(target=copies)
-    def begin(self):
+    @initialize(target=copies, started=st.booleans())
+    def begin(self, started):
         self.life = Life(self.rig, self.clock)
         self.client_id = self.run(self.life.begin())
-        return self.accepted(request_of(self.client_id, recipients=5))
+        if started:
+            self.run(self.life.act(self.client_id, A.START))
+            self.run(self.life.see_campaigns())
+        plain = self.accepted(request_of(self.client_id, recipients=3))
+        return multiple(
+            *plain, *self.accepted(request_of(self.client_id, recipients=3, campaign=SPRING))
+        )
 
     def accepted(self, request):
         """Copies of what a request was accepted as."""
         items = self.run(accept(self.life.api, [request]))
         self.life.told.add(text_of(request.id))
         self.life.requests |= {item.result_id: request for item in items}
-        return multiple(*items)
+        return items
 
     @rule(
         target=copies,
@@ -90,7 +96,8 @@ class Machine(RuleBasedStateMachine):
             fields["send_at"] = now + timedelta(seconds=delay_s)
         if expires_s is not None:
             fields["expires_at"] = now + timedelta(seconds=expires_s)
-        return self.accepted(request_of(self.client_id, recipients=recipients, **fields))
+        request = request_of(self.client_id, recipients=recipients, **fields)
+        return multiple(*self.accepted(request))
 
     @rule(item=copies)
     def repeat(self, item):
@@ -103,9 +110,9 @@ class Machine(RuleBasedStateMachine):
         stored = self.run(self.life.wiring.results.items_across_clients([item.result_id]))
         return stored[item.result_id]
 
-    @rule(items=st.lists(copies, min_size=1, max_size=5))
-    def decide(self, items):
-        self.run(self.life.decide(items))
+    @rule(items=st.lists(copies, min_size=1, max_size=5), handed_over=st.booleans())
+    def decide(self, items, handed_over):
+        self.run(self.life.decide(items, handed_over=handed_over))
 
     @rule(index=st.integers(0, 1))
     def hand_over_late(self, index):
@@ -192,9 +199,13 @@ class Machine(RuleBasedStateMachine):
         outcomes = self.run(service.replay(dead, by="stored"))
         assert all(opened for _, opened in outcomes)
 
-    @rule(act=st.sampled_from([A.START, A.START, A.PAUSE, A.RESUME, A.RESUME, A.CLOSE]))
+    @rule(act=st.sampled_from([A.START, A.RESUME, A.CLOSE]))
     def act_on_the_campaign(self, act):
         self.run(self.life.act(self.client_id, act))
+
+    @rule()
+    def pause_the_campaign(self):
+        self.run(self.life.act(self.client_id, A.PAUSE))
 
     @precondition(lambda self: hasattr(self, "life") and len(self.life.requests) > 25)
     @rule()
