@@ -37,7 +37,7 @@ from cdp.domain.event import EventName, Status
 from cdp.domain.ids import ClientId, ResultId, text_of
 from cdp.domain.lane import Priority
 from cdp.services.delivery_service import DeliveryService
-from cdp.services.delivery_tracking_service import Engagement
+from cdp.services.engagement_queue import Engagement
 from cdp.storage.database import Database
 from cdp.wiring import Wiring
 from tests.faults.holding_provider import OUTCOMES, HoldingProvider
