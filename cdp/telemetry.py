@@ -27,7 +27,7 @@ COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "cdp_render_refusals": ("Communications without content, by reason.", ("reason",)),
     "cdp_failures": ("Attempts that failed, by class.", ("reason",)),
     "cdp_hints": ("Items that shards were told of, by what they did.", ("taken",)),
-    "cdp_engagements": ("Opens and clicks that were recorded.", ("event",)),
+    "cdp_engagements": ("Opens, clicks and opt-outs that were seen, machines' too.", ("event",)),
     "cdp_loop_errors": ("Errors that a loop survived.", ("loop",)),
     "cdp_leases_lost": ("Partitions that a shard lost.", ()),
 }

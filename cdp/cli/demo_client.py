@@ -22,6 +22,10 @@ TIMEOUT: Final = aiohttp.ClientTimeout(total=15)
 
 _PIXEL: Final = re.compile(r"""<img\b[^>]*?\bsrc="(https?://[^"]+/t/o/[^"]+\.gif)\"""")
 _TRACKED_LINK: Final = "/t/c/"
+_BROWSER: Final = {
+    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 CDP-Demo"
+}
+"""The reader plays a person."""
 
 
 class InboxUnreachable(CdpError):
@@ -83,7 +87,7 @@ class Inbox:
         for attempt in range(TRIES):
             try:
                 async with self._session.get(
-                    url, allow_redirects=False, timeout=TIMEOUT
+                    url, headers=_BROWSER, allow_redirects=False, timeout=TIMEOUT
                 ) as response:
                     await response.read()
                     if response.status < 500:

@@ -15,7 +15,7 @@ import aiohttp
 from cdp.cli import demo_plan as plan
 from cdp.cli.api import Api
 from cdp.cli.demo_client import Inbox, Ledger
-from cdp.cli.demo_facts import Facts, SenderFacts, busiest_second
+from cdp.cli.demo_facts import Facts, SenderFacts, busiest_second, was_clicked, was_opened
 from cdp.cli.demo_senders import Bank, Sender, Shop
 from cdp.cli.demo_standing import SenderStanding, Standing
 from cdp.cli.demo_watch import BookKeeper, Reader
@@ -150,8 +150,8 @@ class Demonstration:
             async for rows in self._shop.api.pages(
                 "/communications", campaign=self._shop.campaign, status="delivered"
             ):
-                opened += sum(row["opened_at"] is not None for row in rows)
-                clicked += sum(row["clicked_at"] is not None for row in rows)
+                opened += sum(map(was_opened, rows))
+                clicked += sum(map(was_clicked, rows))
             if (opened, clicked) == (len(self._reader.opened), len(self._reader.clicked)):
                 return
             await asyncio.sleep(ENGAGED_EVERY_S)

@@ -14,6 +14,8 @@ from cdp.cli.demo_standing import STATES, Standing
 OVERLAP_S: Final = 2.0
 """A message is listed a moment after the time of its receipt."""
 READERS: Final = 4
+READS_AFTER_S: Final = 4.0
+"""Nobody opens a message sooner, and what does is called a machine (`cdp.domain.visit`)."""
 
 
 class BookKeeper:
@@ -98,6 +100,7 @@ class Reader:
     async def _read(self) -> None:
         while True:
             mail = await self._to_read.get()
+            await asyncio.sleep(max(0.0, mail.received_at + READS_AFTER_S - time.time()))
             try:
                 await self._read_one(mail)
             finally:

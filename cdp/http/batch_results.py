@@ -26,7 +26,7 @@ COLUMNS: Final = (
     "id", "communication_id", "to", "status", "reason", "failure_class", "failure_code",
     "failure_provider", "attempts", "priority", "campaign", "segment", "reference", "send_at",
     "expires_at", "created_at", "updated_at", "delivered_at", "opened_at", "read_at",
-    "clicked_at",
+    "clicked_at", "machine_opened_at", "machine_clicked_at",
 )  # fmt: skip
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet would run (OWASP ASVS 1.2.10)."""

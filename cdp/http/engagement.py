@@ -21,7 +21,7 @@ from cdp.http.json_body import json_body
 from cdp.http.models import Input, Time
 from cdp.http.outputs import Output
 from cdp.http.route_parts import WRITES
-from cdp.services.delivery_tracking_service import Engagement
+from cdp.services.engagement_queue import Engagement
 
 EVENTS_MAX: Final = 1_000
 PAST_MAX: Final = timedelta(days=30)

@@ -116,9 +116,16 @@ class RecipientOut(Output):
     expires_at: datetime | None
     updated_at: datetime
     delivered_at: datetime | None
-    opened_at: datetime | None
+    opened_at: Annotated[datetime | None, Field(description="First opened by a person.")]
     read_at: datetime | None
-    clicked_at: datetime | None
+    clicked_at: Annotated[datetime | None, Field(description="A person's first click.")]
+    machine_opened_at: Annotated[
+        datetime | None,
+        Field(description="First fetched by a machine: a scanner, or a proxy that loads all."),
+    ]
+    machine_clicked_at: Annotated[
+        datetime | None, Field(description="A machine's first look at a link.")
+    ]
 
 
 class NamedRecipientOut(RecipientOut):

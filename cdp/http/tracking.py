@@ -10,6 +10,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 from starlette.types import Lifespan
 
+from cdp.domain.visit import FACT_CHARS_MAX, Visit
 from cdp.errors import NotFound, OutcomeUnknown
 from cdp.services.delivery_tracking_service import DeliveryTrackingService
 
@@ -20,6 +21,8 @@ _HEADERS: Final = {
     "referrer-policy": "no-referrer",
     "x-robots-tag": "noindex",
 }
+_PURPOSES: Final = ("sec-purpose", "purpose", "x-purpose", "x-moz")
+"""Headers in which a visitor says that nobody has asked for this yet."""
 _PAGE_HEADERS: Final = {
     **_HEADERS,
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; "
@@ -61,19 +64,13 @@ def build_app(
     """
 
     async def pixel(request: Request) -> Response:
-        if request.method == "GET":
-            service.opened(request.path_params["token"], user_agent=_user_agent(request))
-            count("cdp_engagements", event="OPENED")
+        service.opened(request.path_params["token"], _visit(request))
+        count("cdp_engagements", event="OPENED")
         return Response(PIXEL, media_type="image/gif", headers=_HEADERS)
 
     async def click(request: Request) -> Response:
-        # A HEAD is a scanner's look: it is answered, and nobody has clicked.
-        token = request.path_params["token"]
-        if request.method == "HEAD":
-            target = await service.target(token)
-        else:
-            target = await service.clicked(token, user_agent=_user_agent(request))
-            count("cdp_engagements", event="CLICKED")
+        target = await service.clicked(request.path_params["token"], _visit(request))
+        count("cdp_engagements", event="CLICKED")
         return RedirectResponse(target, status_code=302, headers=_HEADERS)
 
     async def opt_out(request: Request) -> Response:
@@ -82,7 +79,7 @@ def build_app(
         if request.method != "POST":
             service.opt_out_of(token)
             return HTMLResponse(ASKING, headers=_PAGE_HEADERS)
-        await service.unsubscribed(token, user_agent=_user_agent(request))
+        await service.unsubscribed(token, _visit(request))
         count("cdp_engagements", event="UNSUBSCRIBED")
         return HTMLResponse(DONE, headers=_PAGE_HEADERS)
 
@@ -101,8 +98,13 @@ def build_app(
     )
 
 
-def _user_agent(request: Request) -> str:
-    return request.headers.get("user-agent", "")
+def _visit(request: Request) -> Visit:
+    headers = request.headers
+    return Visit(
+        method=request.method,
+        user_agent=headers.get("user-agent", "")[:FACT_CHARS_MAX],
+        purpose=next((headers[name] for name in _PURPOSES if name in headers), "")[:FACT_CHARS_MAX],
+    )
 
 
 async def _not_found(_: Request, __: Exception) -> Response:

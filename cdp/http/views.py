@@ -58,6 +58,8 @@ def recipient_view(result: ResultView) -> dict[str, Any]:
         "opened_at": result.opened_at,
         "read_at": result.read_at,
         "clicked_at": result.clicked_at,
+        "machine_opened_at": result.machine_opened_at,
+        "machine_clicked_at": result.machine_clicked_at,
     }
 
 

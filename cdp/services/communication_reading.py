@@ -60,6 +60,9 @@ class ResultView:
     opened_at: datetime | None
     read_at: datetime | None
     clicked_at: datetime | None
+    machine_opened_at: datetime | None
+    machine_clicked_at: datetime | None
+    """By a machine; the others are people's (rule E10)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,4 +320,6 @@ def view_of(document: Document, *, name: str = "") -> ResultView:
         opened_at=document.get("opened_at"),
         read_at=document.get("read_at"),
         clicked_at=document.get("clicked_at"),
+        machine_opened_at=document.get("machine_opened_at"),
+        machine_clicked_at=document.get("machine_clicked_at"),
     )

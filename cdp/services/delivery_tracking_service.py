@@ -1,50 +1,46 @@
 """The Delivery Tracking Service: turns signed links and pixels into OPENED and CLICKED.
 
 A visitor's answer never waits for MongoDB but for a click's target. What was seen is recorded in
-batches; a repeat within the same message is the same event and is stored once.
+batches; a repeat within the same message is the same event and is stored once. What a machine did
+is an event of its own beside what a person did, so neither hides the other (rule E10).
 """
 
-import asyncio
-import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from cdp.domain.delivery_result import WorkItem
 from cdp.domain.event import Event, EventName
 from cdp.domain.ids import ClientId, ResultId, text_of, unnumbered_event_id
 from cdp.domain.suppression import Suppression, SuppressionReason
-from cdp.domain.tracking_token import LinkReference, read_link, read_pixel, read_unsubscribe
-from cdp.errors import NotFound, OutcomeUnknown
+from cdp.domain.tracking_token import read_link, read_pixel, read_unsubscribe
+from cdp.domain.visit import (
+    BURST_S,
+    ClickBursts,
+    MachineSign,
+    Visit,
+    machine_signs,
+    relay_of,
+)
+from cdp.errors import NotFound
 from cdp.ports.clock import Clock
 from cdp.services.client_config_service import ReadThrough
+from cdp.services.engagement_queue import Engagement, EngagementQueue
 from cdp.services.suppression_service import SuppressionService
 from cdp.storage.communication_logs import CommunicationLogs
-from cdp.storage.delivery_results import DeliveryResults
+from cdp.storage.delivery_results import DeliveryResults, Sent
 from cdp.storage.links import LinkList, Links
 
-log = logging.getLogger(__name__)
-
-WAITING_MAX: Final = 20_000
-GROUP_MAX: Final = 1_000
-USER_AGENT_CHARS_MAX: Final = 200
-FIELD_OF: Final = {
-    EventName.OPENED: "opened_at",
-    EventName.READ: "read_at",
-    EventName.CLICKED: "clicked_at",
+FIELD_OF: Final[Mapping[tuple[EventName, bool], str]] = {
+    (EventName.OPENED, False): "opened_at",
+    (EventName.READ, False): "read_at",
+    (EventName.CLICKED, False): "clicked_at",
+    (EventName.OPENED, True): "machine_opened_at",
+    (EventName.CLICKED, True): "machine_clicked_at",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Engagement:
-    """Something a recipient did, as it waits to be recorded."""
-
-    result_id: ResultId
-    name: EventName
-    at: datetime
-    url: str = ""
-    user_agent: str = ""
+"""Where a result shows the first of an event, by a person or by a machine."""
+_BY_MACHINE: Final = "\0machine"
+"""Makes a machine's event another than a person's."""
 
 
 class DeliveryTrackingService:
@@ -69,12 +65,10 @@ class DeliveryTrackingService:
         self._clock = clock
         self._writer = writer
         self._lists: ReadThrough[bytes, LinkList] = ReadThrough(links.across_clients, clock=clock)
-        self._waiting: list[Engagement] = []
-        self._news = asyncio.Event()
-        self.dropped = 0
-        """Engagements that found no room while MongoDB was away."""
+        self._bursts = ClickBursts()
+        self._queue = EngagementQueue(self.record, clock=clock)
 
-    def opened(self, token: str, *, user_agent: str = "") -> None:
+    def opened(self, token: str, visit: Visit) -> None:
         """A pixel was fetched.
 
         Raises:
@@ -83,49 +77,36 @@ class DeliveryTrackingService:
         result_id = read_pixel(token, key=self._key)
         if result_id is None:
             raise NotFound
-        self._keep(
+        self._queue.keep(
             Engagement(
-                result_id=result_id,
-                name=EventName.OPENED,
-                at=self._clock.now(),
-                user_agent=user_agent[:USER_AGENT_CHARS_MAX],
+                result_id=result_id, name=EventName.OPENED, at=self._clock.now(), visit=visit
             )
         )
 
-    async def clicked(self, token: str, *, user_agent: str = "") -> str:
+    async def clicked(self, token: str, visit: Visit) -> str:
         """A link was followed: where it leads.
 
         Raises:
             NotFound: the token is not one of ours; nothing was recorded.
         """
-        link, url = await self._find(token)
-        self._keep(
-            Engagement(
-                result_id=link.result_id,
-                name=EventName.CLICKED,
-                at=self._clock.now(),
-                url=url,
-                user_agent=user_agent[:USER_AGENT_CHARS_MAX],
-            )
-        )
-        return url
-
-    async def target(self, token: str) -> str:
-        """Where a link leads, without recording anything.
-
-        Raises:
-            NotFound: the token is not one of ours.
-        """
-        return (await self._find(token))[1]
-
-    async def _find(self, token: str) -> tuple[LinkReference, str]:
         link = read_link(token, key=self._key)
         if link is None:
             raise NotFound
         links = (await self._lists.get_many([link.links_id])).get(link.links_id)
         if links is None or link.index >= len(links.urls):
             raise NotFound
-        return link, links.urls[link.index]
+        url, seen_s = links.urls[link.index], self._clock.monotonic()
+        self._bursts.note(link.result_id, link.index, of=len(links.urls), at_s=seen_s)
+        clicked = Engagement(
+            result_id=link.result_id,
+            name=EventName.CLICKED,
+            at=self._clock.now(),
+            url=url,
+            visit=visit,
+            seen_s=seen_s,
+        )
+        self._queue.keep(clicked, hold_s=BURST_S)
+        return url
 
     def opt_out_of(self, token: str) -> ResultId:
         """The message by which somebody wants to opt out.
@@ -138,7 +119,7 @@ class DeliveryTrackingService:
             raise NotFound
         return result_id
 
-    async def unsubscribed(self, token: str, *, user_agent: str = "") -> None:
+    async def unsubscribed(self, token: str, visit: Visit) -> None:
         """Somebody has opted out; when this returns, that holds.
 
         Raises:
@@ -166,89 +147,109 @@ class DeliveryTrackingService:
             result_id=result_id,
             name=EventName.UNSUBSCRIBED,
             at=now,
-            user_agent=user_agent[:USER_AGENT_CHARS_MAX],
+            visit=visit,
         )
         await self.record([opted_out])
 
-    def _keep(self, engagement: Engagement) -> None:
-        if len(self._waiting) >= WAITING_MAX:
-            self.dropped += 1
-            return
-        self._waiting.append(engagement)
-        self._news.set()
-
     async def record_forever(self) -> None:
         """Record what waits, in groups, until cancelled; then what is left."""
-        try:
-            while True:
-                await self._news.wait()
-                self._news.clear()
-                await self._record_waiting()
-        finally:
-            await self._record_waiting()
-
-    async def _record_waiting(self) -> None:
-        while self._waiting:
-            group, self._waiting = self._waiting[:GROUP_MAX], self._waiting[GROUP_MAX:]
-            try:
-                await self.record(group)
-            except OutcomeUnknown:
-                log.warning("engagement waits for MongoDB", extra={"events": len(group)})
-                self._waiting = (group + self._waiting)[:WAITING_MAX]
-                self._news.set()
-                await asyncio.sleep(1.0)
-                return
+        await self._queue.run()
 
     async def record_of_client(
         self, client_id: ClientId, group: Sequence[Engagement]
     ) -> set[ResultId]:
         """Record what a client reports of its own communications; of which it was recorded."""
-        items = await self._results.items_across_clients({e.result_id for e in group})
-        own = {r: item for r, item in items.items() if item.client_id == client_id}
+        sent = await self._results.sent_across_clients({e.result_id for e in group})
+        own = {r: each for r, each in sent.items() if each.client_id == client_id}
         return await self._record([e for e in group if e.result_id in own], own)
 
     async def record(self, group: Sequence[Engagement]) -> None:
         """Insert the events of what was attempted at all, then mark the results."""
-        items = await self._results.items_across_clients({e.result_id for e in group})
-        await self._record(group, items)
+        sent = await self._results.sent_across_clients({e.result_id for e in group})
+        await self._record(group, sent)
 
     async def _record(
-        self, group: Sequence[Engagement], items: Mapping[ResultId, WorkItem]
+        self, group: Sequence[Engagement], sent: Mapping[ResultId, Sent]
     ) -> set[ResultId]:
-        attempted = await self._attempted(items)
-        known = [e for e in group if e.result_id in attempted]
-        unique = {(e.result_id, e.name, e.url): e for e in reversed(known)}
-        events = [self._event(e, items[e.result_id].client_id) for e in unique.values()]
-        await self._logs.append(events)
-        for name, field in FIELD_OF.items():
-            ids = {e.result_id for e in unique.values() if e.name is name}
-            if ids:
-                await self._results.mark_engaged(field, self._clock.now(), list(ids))
-        return attempted
+        handed_over = await self._handed_over(sent)
+        judged = [
+            (engagement, self._signs(engagement, handed_over[engagement.result_id]))
+            for engagement in group
+            if engagement.result_id in handed_over
+        ]
+        made = [self._event(e, signs, sent[e.result_id].client_id) for e, signs in judged]
+        # Of the same event in one group the first counts.
+        await self._logs.append(list({event.id: event for event in reversed(made)}.values()))
+        marks = [
+            (field, engagement.at, engagement.result_id)
+            for engagement, signs in judged
+            if (field := FIELD_OF.get((engagement.name, bool(signs)))) is not None
+        ]
+        await self._results.mark_engaged(marks)
+        return set(handed_over)
 
-    async def _attempted(self, items: Mapping[ResultId, WorkItem]) -> set[ResultId]:
-        """Content can be looked at before it is sent; nobody has opened that message yet.
+    async def _handed_over(self, sent: Mapping[ResultId, Sent]) -> dict[ResultId, datetime]:
+        """When each was delivered, or its last attempt began; without those never attempted.
 
-        A result shows its attempt a moment later than it is made, and a reader may be quicker: then
-        the log is asked.
+        Content can be looked at before it is sent: nobody has opened that message yet. A result
+        shows its attempt a moment later than it is made, and a reader may be quicker: then the log
+        is asked.
         """
-        shown = {result_id for result_id, item in items.items() if item.attempt > 0}
-        logs = await self._logs.numbered_across_clients([r for r in items if r not in shown])
-        return shown | {
-            result_id
+        known = {r: at for r, each in sent.items() if (at := each.delivered_at) is not None}
+        logs = await self._logs.numbered_across_clients([r for r in sent if r not in known])
+        begun = {
+            result_id: [event.at for event in events if event.name in _HANDING_OVER]
             for result_id, events in logs.items()
-            if any(event.name is EventName.DELIVERY_ATTEMPTED for event in events)
         }
+        return known | {result_id: times[-1] for result_id, times in begun.items() if times}
 
-    def _event(self, engagement: Engagement, client_id: ClientId) -> Event:
-        metadata = {"user_agent": engagement.user_agent} if engagement.user_agent else {}
-        if engagement.url:
-            metadata["url"] = engagement.url
+    def _signs(self, engagement: Engagement, handed_over_at: datetime) -> Sequence[MachineSign]:
+        """What speaks for a machine. A client's app, and who opts out by a form, are none."""
+        visit = engagement.visit
+        if visit is None or engagement.name not in _BY_ANYBODY:
+            return ()
+        is_burst = engagement.name is EventName.CLICKED and self._bursts.is_burst(
+            engagement.result_id, at_s=engagement.seen_s
+        )
+        return machine_signs(
+            engagement.name,
+            replace(visit, is_burst=is_burst),
+            at=engagement.at,
+            handed_over_at=handed_over_at,
+        )
+
+    def _event(
+        self, engagement: Engagement, signs: Sequence[MachineSign], client_id: ClientId
+    ) -> Event:
+        metadata: dict[str, Any] = {"url": engagement.url} if engagement.url else {}
+        if engagement.visit is not None:
+            metadata |= facts_of(engagement.visit)
+            if engagement.name in _BY_ANYBODY:
+                metadata["is_machine"] = bool(signs)
+                if signs:
+                    metadata["signs"] = [sign.value for sign in signs]
+        reference = engagement.url + (_BY_MACHINE if signs else "")
         return Event(
-            id=unnumbered_event_id(engagement.result_id, engagement.name, engagement.url),
+            id=unnumbered_event_id(engagement.result_id, engagement.name, reference),
             name=engagement.name,
             at=engagement.at,
             client_id=client_id,
             writer=self._writer,
             metadata=metadata,
         )
+
+
+def facts_of(visit: Visit) -> dict[str, str]:
+    """What is kept of a visitor: what it said of itself, and nothing of where it came from."""
+    facts = {
+        "method": "" if visit.method == "GET" else visit.method,
+        "user_agent": visit.user_agent,
+        "purpose": visit.purpose,
+        "relay": relay_of(visit.user_agent) or "",
+    }
+    return {name: fact for name, fact in facts.items() if fact}
+
+
+_BY_ANYBODY: Final = frozenset({EventName.OPENED, EventName.CLICKED})
+"""What a public URL alone makes happen."""
+_HANDING_OVER: Final = frozenset({EventName.DELIVERY_ATTEMPTED, EventName.DELIVERY_SUCCEEDED})

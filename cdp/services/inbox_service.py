@@ -17,7 +17,8 @@ from cdp.domain.inbox import MARK_MAX, InboxPosition, InboxUser, Mark
 from cdp.errors import NotFound, Unauthenticated
 from cdp.ports.clock import Clock
 from cdp.ports.inbox import InboxEntry
-from cdp.services.delivery_tracking_service import DeliveryTrackingService, Engagement
+from cdp.services.delivery_tracking_service import DeliveryTrackingService
+from cdp.services.engagement_queue import Engagement
 from cdp.storage.inbox import InboxEntries
 
 ISSUER: Final = "cdp"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from pymongo import UpdateMany
+from pymongo import UpdateMany, UpdateOne
 
 from cdp.domain.campaign import HELD_UNTIL
 from cdp.domain.delivery_result import WorkItem
@@ -50,6 +50,14 @@ class Projection:
 
     item: WorkItem
     at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """What whoever records an opening has to know of a result."""
+
+    client_id: ClientId
+    delivered_at: datetime | None
 
 
 @repository
@@ -272,10 +280,22 @@ class DeliveryResults:
         recipient = document.get("suppressed_as") or document["recipient"]
         return document["client_id"], document["channel"], recipient, document.get("topic")
 
-    async def mark_engaged(self, field: str, at: datetime, result_ids: Sequence[ResultId]) -> None:
-        """Set the time of the first open, read or click of each result."""
-        query = {"_id": {"$in": list(result_ids)}, field: {"$exists": False}}
-        await self._collection.update_many(query, {"$set": {field: at}})
+    async def sent_across_clients(self, result_ids: Iterable[ResultId]) -> dict[ResultId, Sent]:
+        """Whose these results are, and since when they are delivered."""
+        fields = {"client_id": 1, "delivered_at": 1}
+        cursor = self._collection.find({"_id": {"$in": list(result_ids)}}, fields)
+        return {
+            d["_id"]: Sent(client_id=d["client_id"], delivered_at=d.get("delivered_at"))
+            async for d in cursor
+        }
+
+    async def mark_engaged(self, marks: Sequence[tuple[str, datetime, ResultId]]) -> None:
+        """Show the first open, read or click of each result: in this field, at this time."""
+        updates = [
+            UpdateOne({"_id": result_id}, {"$min": {field: at}}) for field, at, result_id in marks
+        ]
+        if updates:
+            await self._collection.bulk_write(updates, ordered=False)
 
     async def everything_across_clients(self, *, batch: int = 5_000) -> AsyncIterator[Document]:
         """All results in the order of ids: for the audit, beside the log."""

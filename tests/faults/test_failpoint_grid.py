@@ -23,7 +23,7 @@ from cdp.domain.event import EventName
 from cdp.domain.ids import text_of
 from cdp.errors import OutcomeUnknown
 from cdp.services.communication_intake import Accepted, GroupCommit
-from cdp.services.delivery_tracking_service import Engagement
+from cdp.services.engagement_queue import Engagement
 from cdp.testing.smtp_server import SmtpServer
 from cdp.wiring import Wiring
 from tests.integration.rules.little_shard import LittleShard

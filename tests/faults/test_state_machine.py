@@ -33,7 +33,7 @@ from cdp.domain.dead_letter import DeadLetterFilter
 from cdp.domain.event import EventName, Status
 from cdp.domain.ids import text_of
 from cdp.domain.lane import Priority
-from cdp.services.delivery_tracking_service import Engagement
+from cdp.services.engagement_queue import Engagement
 from cdp.storage.database import Database
 from tests.faults.holding_provider import OUTCOMES
 from tests.faults.state_machine_life import LEASE_S, Life

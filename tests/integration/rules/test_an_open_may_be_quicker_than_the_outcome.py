@@ -2,7 +2,7 @@
 
 from cdp.domain.event import EventName
 from cdp.services.communication_service import Move
-from cdp.services.delivery_tracking_service import Engagement
+from cdp.services.engagement_queue import Engagement
 from tests.integration.rules.rig import accept_many
 
 E = EventName

@@ -13,7 +13,7 @@ from cdp.domain.event import EventName, Status
 from cdp.domain.ids import unnumbered_event_id
 from cdp.errors import OutcomeUnknown
 from cdp.services.communication_intake import Accepted, GroupCommit
-from cdp.services.delivery_tracking_service import Engagement
+from cdp.services.engagement_queue import Engagement
 from cdp.storage.database import Database
 from cdp.testing.smtp_server import DROP, Phase
 from tests.integration.rules.little_shard import LittleShard

@@ -60,7 +60,7 @@ async def keyed_insert(api, items):
 
 async def update_many(api, items):
     ids = [item.result_id for item in items]
-    await api.results.mark_engaged("opened_at", items[0].due_at, ids)
+    await api.results.mark_engaged([("opened_at", items[0].due_at, each) for each in ids])
 
 
 async def update_one(api, items):

@@ -34,6 +34,8 @@ def _row(**changes: Any) -> dict[str, Any]:
         "send_at": None,
         "opened_at": None,
         "clicked_at": None,
+        "machine_opened_at": None,
+        "machine_clicked_at": None,
         **changes,
     }
 
