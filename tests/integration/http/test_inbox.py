@@ -326,31 +326,6 @@ async def attempted(api: Api, item: WorkItem) -> None:
     await service.advance([Move(item=waiting, name=E.DELIVERY_ATTEMPTED, metadata=claim)])
 
 
-async def test_seeing_and_reading_are_events_of_the_communication(tenant: Tenant, entries, api):
-    body = {
-        "channel": "in_app", "to": [{"user": "ada"}], "content": {"title": "Hi", "body": "There"},
-    }  # fmt: skip
-    sent = (await tenant.post("/communications", body)).json["id"]
-    [item] = [i for i in api.hinted if text_of(i.result_id) == sent]
-    await attempted(api, item)
-    one = InboxEntry(
-        result_id=item.result_id, client_id=tenant.client.id, user="ada", title="Hi", body="There",
-        created_at=CLOCK.now(),
-    )  # fmt: skip
-    await entries.put([one])
-    token = await token_of(tenant)
-
-    for mark in ("seen", "read", "read"):
-        await call(tenant, token, "POST", "/inbox/mark", {"ids": [sent], "mark": mark})
-
-    events = (await tenant.get(f"/communications/{sent}/events")).json["items"]
-    engaged = [each["event"] for each in events if each["number"] is None]
-    assert sorted(engaged) == [EventName.OPENED, EventName.READ]
-    shown = (await tenant.get(f"/communications/{sent}")).json["recipients"][0]
-    assert shown["opened_at"]
-    assert shown["read_at"]
-
-
 async def test_only_pages_of_known_origins_may_read(tenant: Tenant):
     token = await token_of(tenant)
 

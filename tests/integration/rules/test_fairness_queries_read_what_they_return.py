@@ -24,7 +24,7 @@ STEPS = 3
 
 
 @asynccontextmanager
-async def profiled(rig):
+async def profiled(rig, collection="delivery_results"):
     """A list, which in the end holds what the server says of each query."""
     seen: list[Any] = []
     await rig.admin.raw.command("profile", 2)
@@ -32,7 +32,7 @@ async def profiled(rig):
         yield seen
     finally:
         await rig.admin.raw.command("profile", 0)
-        query = {"ns": "cdp.delivery_results", "appName": "cdp-shard"}
+        query = {"ns": f"cdp.{collection}", "appName": "cdp-shard"}
         seen += [entry async for entry in rig.admin["system.profile"].find(query)]
         await rig.admin.raw.drop_collection("system.profile")
 
