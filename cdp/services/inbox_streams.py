@@ -115,6 +115,8 @@ class _Progress:
 
     since: datetime
     """Entries that arrived from then on are this stream's to tell."""
+    at: datetime
+    """Up to when it was told everything."""
     told: set[ResultId] = field(default_factory=set)
     unread: int | None = None
 
@@ -143,6 +145,8 @@ class InboxStreams:
         self._count = 0
         self._feeding: asyncio.Task[None] | None = None
         self._begun = asyncio.Event()
+        self._heard_at: datetime | None = None
+        """Up to when MongoDB has told of all changes since it began to."""
         self._is_closed = False
 
     async def open(self, user: InboxUser) -> Listener:
@@ -216,29 +220,29 @@ class InboxStreams:
         loop = asyncio.get_running_loop()
         ends = loop.time() + self._stream_s
         now = self._clock.now()
-        progress = _Progress(since=now if since is None else min(since, now))
+        begins = now if since is None else min(since, now)
+        progress = _Progress(since=begins, at=begins)
         if since is None:
-            yield await self._told(listener, progress, [], at=progress.since)
+            yield await self._told(listener, progress, [], at=now)
         else:
             yield await self._caught_up(listener, progress)
         while (left_s := ends - loop.time()) > 0:
             taken = await listener.take(within_s=min(self._heartbeat_s, left_s))
             if listener.is_over:
                 return
+            # Not the time it is: MongoDB may have been silent for long.
+            heard_at = self._heard_at or progress.at
             if taken is None:
-                yield Told(at=self._clock.now())
+                progress.at = max(progress.at, heard_at)
+                yield Told(at=progress.at)
                 continue
-            yield await self._news(listener, progress, *taken)
+            new, looks_anew = taken
+            if looks_anew:
+                yield await self._caught_up(listener, progress)
+            else:
+                found = await self._entries.find(listener.user, list(new)) if new else []
+                yield await self._told(listener, progress, found, at=heard_at)
             await asyncio.sleep(_PACE_S)
-
-    async def _news(
-        self, listener: Listener, progress: _Progress, new: set[ResultId], looks_anew: bool
-    ) -> Told:
-        if looks_anew:
-            return await self._caught_up(listener, progress)
-        now = self._clock.now()
-        found = await self._entries.find(listener.user, list(new)) if new else []
-        return await self._told(listener, progress, found, at=now)
 
     async def _caught_up(self, listener: Listener, progress: _Progress) -> Told:
         now = self._clock.now()
@@ -264,13 +268,16 @@ class InboxStreams:
         count = await self._entries.unread(listener.user, now=self._clock.now())
         unread = count if count != progress.unread else None
         progress.unread = count
-        return Told(at=at, entries=entries, unread=unread, is_behind=is_behind)
+        progress.at = max(progress.at, at)
+        return Told(at=progress.at, entries=entries, unread=unread, is_behind=is_behind)
 
     async def _feed(self) -> None:
         """Tell the listeners of what changes, for as long as there are any."""
         while True:
             try:
-                await self._entries.watch_across_clients(self._tell, begun=self._begin)
+                await self._entries.watch_across_clients(
+                    self._tell, heard=self._heard, now=self._clock.now
+                )
             except OutcomeUnknown:
                 log.warning("the streams of inboxes begin anew")
             except Exception:
@@ -280,7 +287,10 @@ class InboxStreams:
             self._begun.clear()
             await asyncio.sleep(_RESTART_S)
 
-    def _begin(self) -> None:
+    def _heard(self, at: datetime) -> None:
+        self._heard_at = at if self._heard_at is None else max(self._heard_at, at)
+        if self._begun.is_set():
+            return
         self._begun.set()
         # What came between this beginning and the end before it nobody was told of.
         for listener in self._all():

@@ -28,6 +28,20 @@ _OPEN_TO: Final[Mapping[Mark, Mapping[str, Any]]] = {
 }
 """Which entries a mark changes."""
 
+_AWAIT_MS: Final = 1_000
+_CHANGES: Final[Sequence[Document]] = (
+    {"$match": {"operationType": {"$in": ["insert", "update"]}}},
+    {
+        "$project": {
+            "operationType": 1,
+            "clusterTime": 1,
+            "fullDocument._id": 1,
+            "fullDocument.client_id": 1,
+            "fullDocument.user": 1,
+        }
+    },
+)
+
 
 @repository
 class InboxEntries:
@@ -111,32 +125,36 @@ class InboxEntries:
         await self._collection.update_many(query, _change(mark, at))
 
     async def watch_across_clients(
-        self, tell: Callable[[InboxUser, ResultId | None], None], *, begun: Callable[[], None]
+        self,
+        tell: Callable[[InboxUser, ResultId | None], None],
+        *,
+        heard: Callable[[datetime], None],
+        now: Callable[[], datetime],
     ) -> None:
         """Tell whose inbox changes, for as long as MongoDB is there.
 
         Args:
             tell: with the id of a new entry, or None for any other change.
-            begun: called once, when whatever changes from now on is told.
+            heard: called with a time up to which all changes since the first such call were told:
+                at the beginning, after each change, and about once a second where there is none.
+            now: the time.
         """
-        pipeline: list[Document] = [
-            {"$match": {"operationType": {"$in": ["insert", "update"]}}},
-            {
-                "$project": {
-                    "operationType": 1,
-                    "fullDocument._id": 1,
-                    "fullDocument.client_id": 1,
-                    "fullDocument.user": 1,
-                }
-            },
-        ]
-        async with await self._collection.watch(pipeline, full_document="updateLookup") as changes:
-            begun()
-            async for change in changes:
+        begun_at = now()
+        async with await self._collection.watch(
+            list(_CHANGES), full_document="updateLookup", max_await_time_ms=_AWAIT_MS
+        ) as changes:
+            heard(begun_at)
+            while True:
+                asked_at = now()
+                change = await changes.try_next()
+                if change is None:
+                    heard(asked_at)
+                    continue
                 document = change.get("fullDocument")
                 if document is not None:
                     user = InboxUser(client_id=document["client_id"], user=document["user"])
                     tell(user, document["_id"] if change["operationType"] == "insert" else None)
+                heard(change["clusterTime"].as_datetime())
 
 
 def _of(user: InboxUser) -> dict[str, Any]:
