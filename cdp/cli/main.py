@@ -1,12 +1,12 @@
 """The command line: `cdp up`, `down`, `status`, `demo`, `send`, `verify`, `client`, `key`,
-`config`, `dead-letters`.
+`config`, `sender`, `dead-letters`.
 
 Every refusal is one sentence on standard error and exit status 1.
 """
 
 import typer
 
-from cdp.cli import clients, cluster, database, dead_letters, delivery_configs
+from cdp.cli import clients, cluster, database, dead_letters, delivery_configs, senders
 from cdp.cli.demo import demo
 from cdp.cli.send import send
 
@@ -26,6 +26,7 @@ app.command()(database.migrate)
 app.add_typer(clients.client_app, name="client")
 app.add_typer(clients.key_app, name="key")
 app.add_typer(delivery_configs.config_app, name="config")
+app.add_typer(senders.sender_app, name="sender")
 app.add_typer(dead_letters.dead_letters_app, name="dead-letters")
 
 

@@ -29,6 +29,7 @@ from cdp.services.inbox_service import InboxService, InboxTokens
 from cdp.services.inbox_streams import InboxStreams
 from cdp.services.provider_service import ProviderService
 from cdp.services.segment_service import SegmentService
+from cdp.services.sender_service import SenderService
 from cdp.services.suppression_service import SuppressionService
 from cdp.services.template_service import TemplateService
 
@@ -63,6 +64,7 @@ class ApiServices:
     inbox_streams: InboxStreams
     tracking: DeliveryTrackingService
     dead_letters: DeadLetterService
+    senders: SenderService
     backlog: Backlog
     clock: Clock
     random_bytes: Callable[[int], bytes]

@@ -89,11 +89,11 @@ async def explain(call: Call) -> Answer:
     given = await json_body(call, ExplainIn)
     services, client_id = call.services, call.caller.client.id
     senders, explained, template = await asyncio.gather(
-        services.config.senders([(client_id, given.channel)]),
+        services.config.senders_now([(client_id, scope_in(given))]),
         services.delivery_configs.explain(client_id, scope_in(given)),
         _template(call, given),
     )
-    sender = senders.get((client_id, given.channel))
+    sender = senders.get((client_id, scope_in(given)))
     return json_answer(explained_view(explained, sender=sender, template=template))
 
 

@@ -9,6 +9,7 @@ from cdp.storage.migrations import (
     m0002_configuration,
     m0003_channels,
     m0004_failures,
+    m0005_senders,
 )
 
 MIGRATIONS: Final[list[tuple[int, Callable[[Database], Awaitable[None]]]]] = [
@@ -16,6 +17,7 @@ MIGRATIONS: Final[list[tuple[int, Callable[[Database], Awaitable[None]]]]] = [
     (2, m0002_configuration.apply),
     (3, m0003_channels.apply),
     (4, m0004_failures.apply),
+    (5, m0005_senders.apply),
 ]
 
 
