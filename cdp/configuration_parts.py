@@ -12,12 +12,14 @@ from cdp.services.dead_letter_service import DeadLetterService
 from cdp.services.delivery_config_service import DeliveryConfigService
 from cdp.services.provider_service import ProviderService
 from cdp.services.segment_service import SegmentService
+from cdp.services.sender_service import SenderService
 from cdp.services.suppression_service import SuppressionService
-from cdp.storage.clients import ApiKeys, Clients, Senders
+from cdp.storage.clients import ApiKeys, Clients
 from cdp.storage.dead_letters import DeadLetters
 from cdp.storage.delivery_configs import DeliveryConfigs
 from cdp.storage.providers import ProviderAccounts
 from cdp.storage.segments import SegmentAssignments, Segments
+from cdp.storage.senders import Senders
 from cdp.storage.suppressions import Suppressions
 from cdp.storage.templates import Templates
 
@@ -38,6 +40,16 @@ class ConfigurationParts(ProcessParts):
         """Delivery configurations, made and changed."""
         return DeliveryConfigService(
             configs=DeliveryConfigs(self.database),
+            senders=Senders(self.database),
+            clock=self.clock,
+            random_bytes=secrets.token_bytes,
+        )
+
+    def sender_service(self) -> SenderService:
+        """Who clients' communications come from."""
+        return SenderService(
+            senders=Senders(self.database),
+            configs=DeliveryConfigs(self.database),
             clock=self.clock,
             random_bytes=secrets.token_bytes,
         )
@@ -47,7 +59,7 @@ class ConfigurationParts(ProcessParts):
         return AccessService(
             clients=Clients(self.database),
             keys=ApiKeys(self.database),
-            senders=Senders(self.database),
+            senders=self.sender_service(),
             pepper=self.keys.key_pepper,
             clock=self.clock,
             random_bytes=secrets.token_bytes,

@@ -15,7 +15,7 @@ from cdp.services.campaign_parts import CampaignParts
 from cdp.services.client_config_service import ClientConfigService
 from cdp.services.communication_service import CommunicationService
 from cdp.settings import Settings
-from cdp.storage.clients import Clients, Senders
+from cdp.storage.clients import Clients
 from cdp.storage.communication_logs import CommunicationLogs
 from cdp.storage.communications import Communications
 from cdp.storage.database import Database
@@ -23,6 +23,7 @@ from cdp.storage.delivery_configs import DeliveryConfigs
 from cdp.storage.delivery_results import DeliveryResults
 from cdp.storage.migrations import migrate
 from cdp.storage.segments import SegmentAssignments
+from cdp.storage.senders import Senders
 from cdp.storage.templates import Templates
 from cdp.telemetry import Telemetry
 

@@ -129,6 +129,7 @@ class Wiring(ConfigurationParts):
             providers=self.provider_service(),
             suppressions=self.suppression_service(),
             dead_letters=self.dead_letter_service(),
+            senders=self.sender_service(),
             segments=self.segment_service(),
             inbox=InboxService(entries=entries, tracking=tracking, clock=self.clock),
             inbox_tokens=InboxTokens(key=self.keys.inbox_key, clock=self.clock),

@@ -1,12 +1,20 @@
 """The command line: `cdp up`, `down`, `status`, `demo`, `send`, `verify`, `client`, `key`,
-`config`, `campaign`, `dead-letters`.
+`config`, `campaign`, `sender`, `dead-letters`.
 
 Every refusal is one sentence on standard error and exit status 1.
 """
 
 import typer
 
-from cdp.cli import campaigns, clients, cluster, database, dead_letters, delivery_configs
+from cdp.cli import (
+    campaigns,
+    clients,
+    cluster,
+    database,
+    dead_letters,
+    delivery_configs,
+    senders,
+)
 from cdp.cli.demo import demo
 from cdp.cli.send import send
 
@@ -27,6 +35,7 @@ app.add_typer(clients.client_app, name="client")
 app.add_typer(clients.key_app, name="key")
 app.add_typer(delivery_configs.config_app, name="config")
 app.add_typer(campaigns.campaign_app, name="campaign")
+app.add_typer(senders.sender_app, name="sender")
 app.add_typer(dead_letters.dead_letters_app, name="dead-letters")
 
 

@@ -32,13 +32,3 @@ class ApiKey:
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
     created_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sender:
-    """Who a client's emails come from."""
-
-    client_id: ClientId
-    channel: str
-    email: str
-    name: str = ""

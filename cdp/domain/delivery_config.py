@@ -43,6 +43,8 @@ class DeliveryConfig:
     at_least_once: bool | None = None
     providers: tuple[str, ...] | None = None
     """Names of providers, in the order in which they are tried."""
+    sender: str | None = None
+    """The name of a sender on the channel that the level is for."""
 
     def said(self) -> dict[str, Any]:
         """The fields that this level names."""
@@ -193,6 +195,7 @@ def effective(config: DeliveryConfig, channel: str | None = None) -> dict[str, A
         "retry_on": sorted(policy.retry_on),
         "at_least_once": policy.at_least_once,
         "providers": list(config.providers or ()),
+        "sender": config.sender,
     }
 
 

@@ -19,6 +19,7 @@ from cdp.domain.communication_request import (
     Envelope,
     Tracking,
 )
+from cdp.domain.delivery_config import ConfigScope
 from cdp.domain.ids import BatchId, ClientId, RequestId, result_ids
 from cdp.domain.lane import Priority
 from cdp.domain.segment import assignment_key
@@ -30,6 +31,9 @@ from cdp.http.contents import content_faults, device_faults, parts_of, recipient
 from cdp.http.json_input import pointer_of
 from cdp.http.template_admission import template_refusals
 from cdp.services.access_service import Caller
+
+Scope = tuple[str, str | None, str | None]
+"""Channel, campaign and segment of a request."""
 
 PRIORITIES = {priority.word: priority for priority in Priority}
 
@@ -157,9 +161,8 @@ async def refusals(
     campaigns = await campaigns_of(services, requests)
     keys = [assignment_key(request) for request in requests]
     unassigned = await services.config.unassigned(key for key in keys if key is not None)
-    needing = {r.channel for r in requests if CHANNELS[r.channel].needs_sender}
+    nameless = await _without_sender(services, requests)
     misfits = await template_refusals(services.config, requests, keys)
-    senders = await services.config.senders((client_id, channel) for channel in needing)
     return [
         _refusal(
             request,
@@ -167,13 +170,33 @@ async def refusals(
             now=now,
             unknown=unknown,
             is_unassigned=key in unassigned,
-            has_sender=request.channel not in needing or (client_id, request.channel) in senders,
+            has_sender=_scope_of(request) not in nameless,
         )
         or closed_to(request, campaigns)
         or misfit
         or _no_room(services, caller, request)
         for request, key, misfit in zip(requests, keys, misfits, strict=True)
     ]
+
+
+async def _without_sender(
+    services: ApiServices, requests: Sequence[CommunicationRequest]
+) -> set[Scope]:
+    """The scopes, of those whose channel needs a sender, that have none."""
+    needing = {_scope_of(r): r.client_id for r in requests if CHANNELS[r.channel].needs_sender}
+    keys = {
+        scope: (client_id, ConfigScope(channel=scope[0], campaign=scope[1], segment=scope[2]))
+        for scope, client_id in needing.items()
+    }
+    found = await services.config.senders(keys.values()) if keys else {}
+    lacking = {scope: key for scope, key in keys.items() if key not in found}
+    if lacking:
+        found = await services.config.senders_now(lacking.values())
+    return {scope for scope, key in lacking.items() if key not in found}
+
+
+def _scope_of(request: CommunicationRequest) -> Scope:
+    return (request.channel, request.campaign, request.segment)
 
 
 def _refusal(

@@ -30,6 +30,7 @@ from cdp.services.inbox_service import InboxService, InboxTokens
 from cdp.services.inbox_streams import InboxStreams
 from cdp.services.provider_service import ProviderService
 from cdp.services.segment_service import SegmentService
+from cdp.services.sender_service import SenderService
 from cdp.services.suppression_service import SuppressionService
 from cdp.services.template_service import TemplateService
 
@@ -68,6 +69,7 @@ class ApiServices:
     campaigns_applied: Callable[[int], Awaitable[bool]]
     """Whether all shards and workers know of the change of a campaign that has this number; it
     takes a second at most to find out."""
+    senders: SenderService
     backlog: Backlog
     clock: Clock
     random_bytes: Callable[[int], bytes]

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from cdp.http.campaign_outputs import CampaignEffectOut
-from cdp.http.outputs import Id, MailboxOut, Output
+from cdp.http.outputs import Id, Output
+from cdp.http.sender_models import SenderOut
 
 
 class AssignmentOut(Output):
@@ -80,7 +81,7 @@ class ExplainedFieldOut(Output):
     """A field, the value that counts, and where it comes from."""
 
     field: str
-    value: int | float | bool | list[str]
+    value: int | float | bool | str | list[str] | None
     origin: OriginOut
 
 
@@ -101,7 +102,10 @@ class ExplainOut(Output):
         ExplainedTemplateOut | None,
         Field(description="Where the request names no template and brings no content."),
     ]
-    sender: MailboxOut | None
+    sender: Annotated[
+        SenderOut | None,
+        Field(description="The one that a configuration names, else the channel's default."),
+    ]
     delivery: list[ExplainedFieldOut]
     campaign: Annotated[
         CampaignEffectOut | None, Field(description="Null where it is a mere name.")

@@ -91,12 +91,12 @@ async def explain(call: Call) -> Answer:
     services, client_id = call.services, call.caller.client.id
     key = (client_id, given.campaign or "")
     senders, explained, template, campaigns = await asyncio.gather(
-        services.config.senders([(client_id, given.channel)]),
+        services.config.senders_now([(client_id, scope_in(given))]),
         services.delivery_configs.explain(client_id, scope_in(given)),
         _template(call, given),
         services.config.campaigns([key]),
     )
-    sender = senders.get((client_id, given.channel))
+    sender = senders.get((client_id, scope_in(given)))
     view = explained_view(explained, sender=sender, template=template)
     return json_answer(view | {"campaign": campaign_effect_view(campaigns.get(key))})
 

@@ -143,6 +143,17 @@ SUPPRESSIONS: Final[dict[str, Any]] = {
         {"channel": "sms", "recipient": "+4915112345678", "topic": "offers"},
     ]
 }
+SENDERS: Final[dict[str, Any]] = {
+    "email": {
+        "channel": "email",
+        "email": "news@example.com",
+        "display_name": "Example News",
+        "reply_to": "hello@example.com",
+        "dkim_domain": "example.com",
+        "is_default": True,
+    },
+    "sms": {"channel": "sms", "originator": "EXAMPLE"},
+}
 REPLAYS: Final[dict[str, Any]] = {
     "filter": {
         "filter": {"class": "config", "campaign": "spring", "failed_to": "2030-03-01T10:00:00Z"},

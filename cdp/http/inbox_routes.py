@@ -21,6 +21,13 @@ USER: Final[Parameter] = query_parameter(
     "user", "Whose inbox, where an API key is used instead of that user's token."
 )
 
+ENTRY_ID: Final[Parameter] = {
+    "name": "id",
+    "in": "path",
+    "required": True,
+    "description": "The id of an entry.",
+    "schema": {"type": "string", "format": "uuid"},
+}
 LAST_EVENT_ID: Final[Parameter] = {
     "name": "Last-Event-ID",
     "in": "header",
@@ -40,7 +47,7 @@ def _marks_one(verb: str, mark: Mark, summary: str) -> Route:
             id=f"{verb}InboxEntry",
             tag="Inbox",
             summary=summary,
-            parameters=(USER,),
+            parameters=(ENTRY_ID, USER),
             answers={200: InboxMarkedOut},
             problems=READS,
         ),

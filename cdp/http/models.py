@@ -238,6 +238,14 @@ class DeliveryFieldsIn(Input):
         ),
     ] = None
 
+    sender: Annotated[
+        TemplateName | None,
+        Field(
+            description="The name of one of your senders. Only in a configuration that names the "
+            "sender's channel."
+        ),
+    ] = None
+
 
 class DeliveryConfigIn(DeliveryFieldsIn):
     """A delivery configuration, and what it is for; what it does not name may be anything."""

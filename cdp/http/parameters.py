@@ -45,12 +45,18 @@ def new_name_in_path(call: Call) -> str:
     Raises:
         Invalid: nothing can have it.
     """
-    try:
-        return name_in_path(call)
-    except NotFound:
-        raise Invalid.at(
-            "name", "name_invalid", "A name is letters, digits, dot, dash, underline."
-        ) from None
+    return checked_name(call.path("name"))
+
+
+def checked_name(name: str) -> str:
+    """A name that something may have.
+
+    Raises:
+        Invalid: nothing can.
+    """
+    if not _NAME.fullmatch(name):
+        raise Invalid.at("name", "name_invalid", "A name is letters, digits, dot, dash, underline.")
+    return name
 
 
 class QueryReader:

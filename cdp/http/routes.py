@@ -23,6 +23,7 @@ from cdp.http.items import ITEMS_MAX
 from cdp.http.models import ChangeIn
 from cdp.http.provider_routes import PROVIDERS
 from cdp.http.route_parts import LISTS, READS, WRITES, Parameter, paging, query_parameter
+from cdp.http.sender_routes import SENDERS
 from cdp.http.suppressions import SUPPRESSIONS
 from cdp.http.template_routes import TEMPLATES
 
@@ -280,6 +281,7 @@ ROUTES: Final[Sequence[Route]] = (
     *COMMUNICATIONS,
     *BATCHES,
     *DEAD_LETTERS,
+    *SENDERS,
     *TEMPLATES,
     *SEGMENTS,
     *DELIVERY_CONFIGS,

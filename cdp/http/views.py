@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cdp.channels.table import CHANNELS
-from cdp.domain.client import Sender
 from cdp.domain.communication import Communication
 from cdp.domain.communication_request import CommunicationRequest
 from cdp.domain.delivery_config import ALL, FIELDS, ConfigLevel
@@ -13,6 +12,7 @@ from cdp.domain.failure import Failure
 from cdp.domain.failure_report import FailureReport
 from cdp.domain.ids import number_of, result_of, text_of
 from cdp.domain.segment import Assignment
+from cdp.domain.sender import Sender
 from cdp.services.communication_reading import BatchView, Books, RequestView, ResultView
 from cdp.services.delivery_config_service import ExplainedField
 from cdp.services.segment_service import SegmentView
@@ -139,7 +139,7 @@ def content_view(content: Communication) -> dict[str, Any]:
     return {
         "recipient_id": text_of(content.result_id),
         "channel": content.channel,
-        "from": _sender(content.channel, content.sender),
+        "from": _sender(content.sender),
         "to": {"address": content.to[0], "name": content.to[1]},
         "cc": [_mailbox(pair) for pair in content.cc],
         "bcc": [_mailbox(pair) for pair in content.bcc],
@@ -158,8 +158,8 @@ def content_parts_view(channel: str, parts: Mapping[str, str]) -> dict[str, str 
     return {name: parts.get(name) for name in CHANNELS[channel].parts}
 
 
-def _sender(channel: str, pair: tuple[str, str]) -> dict[str, str] | None:
-    return {"address": pair[0], "name": pair[1]} if CHANNELS[channel].needs_sender else None
+def _sender(pair: tuple[str, str]) -> dict[str, str] | None:
+    return {"address": pair[0], "name": pair[1]} if pair[0] else None
 
 
 def _mailbox(pair: tuple[str, str]) -> dict[str, str]:
@@ -214,6 +214,25 @@ def delivery_config_view(level: ConfigLevel) -> dict[str, Any]:
     }
 
 
+def sender_view(sender: Sender) -> dict[str, Any]:
+    """A sender; what its channel has no use for is null."""
+    identity = sender.identity
+    return {
+        "id": text_of(sender.id),
+        "name": sender.name,
+        "channel": sender.channel,
+        "email": identity.address if sender.channel == "email" else None,
+        "display_name": identity.display_name if sender.channel == "email" else None,
+        "reply_to": identity.reply_to,
+        "dkim_domain": identity.dkim_domain,
+        "originator": identity.address if sender.channel == "sms" else None,
+        "is_default": sender.is_default,
+        "version": sender.version,
+        "created_at": sender.created_at,
+        "updated_at": sender.updated_at,
+    }
+
+
 def explained_view(
     fields: Sequence[ExplainedField], *, sender: Sender | None, template: Assignment | None
 ) -> dict[str, Any]:
@@ -226,7 +245,7 @@ def explained_view(
             "segment": template.key.segment,
             "campaign": template.key.campaign,
         },
-        "sender": None if sender is None else {"email": sender.email, "name": sender.name},
+        "sender": None if sender is None else sender_view(sender),
         "delivery": [
             {"field": each.name, "value": each.value, "origin": _origin(each.level)}
             for each in fields

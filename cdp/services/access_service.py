@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from cdp.channels.email import check_header_text, normalise
-from cdp.domain.client import ApiKey, Client, Sender
+from cdp.domain.client import ApiKey, Client
 from cdp.domain.ids import ClientId, fresh_id
+from cdp.domain.sender import DEFAULT_NAME, Identity, Sender
 from cdp.errors import Conflict, Invalid, NotFound, Unauthenticated
 from cdp.ports.clock import Clock
 from cdp.services.client_config_service import ReadThrough
-from cdp.storage.clients import ApiKeys, Clients, Senders
+from cdp.services.sender_service import SenderService
+from cdp.storage.clients import ApiKeys, Clients
 
 KEY_ID_BYTES: Final = 8
 SECRET_BYTES: Final = 32
@@ -59,7 +60,7 @@ class AccessService:
         *,
         clients: Clients,
         keys: ApiKeys,
-        senders: Senders,
+        senders: SenderService,
         pepper: bytes,
         clock: Clock,
         random_bytes: Callable[[int], bytes],
@@ -108,18 +109,13 @@ class AccessService:
         return client
 
     async def set_sender(self, client_id: ClientId, *, email: str, name: str = "") -> Sender:
-        """Say who a client's emails come from.
+        """Say who a client's emails come from where nothing else is said.
 
         Raises:
             Invalid: the address or the name can't stand in a header.
         """
-        try:
-            address = normalise(email)
-            check_header_text(name, what="the name")
-        except ValueError as error:
-            raise Invalid.at("/email", "sender_invalid", str(error)) from None
-        sender = Sender(client_id=client_id, channel="email", email=address, name=name)
-        await self._senders.put(sender)
+        identity = Identity(channel="email", address=email, display_name=name)
+        sender, _ = await self._senders.put(client_id, DEFAULT_NAME, identity, is_default=True)
         return sender
 
     async def create_key(

@@ -8,22 +8,27 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from cdp.domain.campaign import Campaign, CampaignKey
-from cdp.domain.client import Client, Sender
+from cdp.domain.client import Client
 from cdp.domain.delivery_config import ConfigLevels, ConfigScope
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.ids import ClientId, ResultId
 from cdp.domain.retry import RetryPolicy
 from cdp.domain.segment import AssignmentKey, assigned
+from cdp.domain.sender import Sender, SendersOfClient
 from cdp.domain.template import TemplateVersion
 from cdp.ports.clock import Clock
 from cdp.storage.campaigns import Campaigns
-from cdp.storage.clients import Clients, SenderKey, Senders
+from cdp.storage.clients import Clients
 from cdp.storage.delivery_configs import DeliveryConfigs
 from cdp.storage.segments import SegmentAssignments
+from cdp.storage.senders import Senders
 from cdp.storage.templates import Templates
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+SenderKey = tuple[ClientId, ConfigScope]
+"""A client, and a scope that names a channel."""
 
 FRESH_S: Final = 2.0
 ENTRIES_MAX: Final = 10_000
@@ -106,8 +111,9 @@ class ClientConfigService:
         self._clients: ReadThrough[ClientId, Client] = ReadThrough(
             clients.across_clients, clock=clock
         )
-        self._senders: ReadThrough[SenderKey, Sender] = ReadThrough(
-            senders.across_clients, clock=clock
+        self._stored_senders = senders
+        self._senders: ReadThrough[ClientId, SendersOfClient] = ReadThrough(
+            self._load_senders, clock=clock
         )
         self._current: ReadThrough[tuple[ClientId, str], TemplateVersion] = ReadThrough(
             self._load_templates, clock=clock
@@ -127,8 +133,31 @@ class ClientConfigService:
         return await self._clients.get_many(ids)
 
     async def senders(self, keys: Iterable[SenderKey]) -> dict[SenderKey, Sender]:
-        """Who each client's communications on a channel come from, where that is set."""
-        return await self._senders.get_many(keys)
+        """Who a client's communications of a scope come from, where there is anybody.
+
+        It is the sender that the narrowest delivery configuration names, else the default of the
+        channel.
+        """
+        wanted = set(keys)
+        clients = {client_id for client_id, _ in wanted}
+        senders = await self._senders.get_many(clients)
+        levels = await self._levels.get_many(clients)
+        found: dict[SenderKey, Sender] = {}
+        for client_id, scope in wanted:
+            assert scope.channel is not None
+            named = levels[client_id].config(scope).sender
+            sender = senders[client_id].choose(scope.channel, named)
+            if sender is not None:
+                found[client_id, scope] = sender
+        return found
+
+    async def senders_now(self, keys: Iterable[SenderKey]) -> dict[SenderKey, Sender]:
+        """The same as of now: for who is about to refuse for want of a sender."""
+        wanted = set(keys)
+        clients = {client_id for client_id, _ in wanted}
+        self._senders.forget(clients)
+        self._levels.forget(clients)
+        return await self.senders(wanted)
 
     async def templates(
         self, names: Iterable[tuple[ClientId, str]]
@@ -197,6 +226,10 @@ class ClientConfigService:
         stored = await self._assignments.that_may_count(keys)
         found = {key: assigned(stored, key) for key in keys}
         return {key: each.template for key, each in found.items() if each is not None}
+
+    async def _load_senders(self, ids: Sequence[ClientId]) -> dict[ClientId, SendersOfClient]:
+        stored = await self._stored_senders.across_clients(ids)
+        return {client_id: SendersOfClient(senders) for client_id, senders in stored.items()}
 
     async def _load_levels(self, ids: Sequence[ClientId]) -> dict[ClientId, ConfigLevels]:
         platform, by_client = await self._delivery_configs.of_clients(ids)

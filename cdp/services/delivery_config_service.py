@@ -17,6 +17,7 @@ from cdp.domain.ids import ClientId, fresh_id, text_of
 from cdp.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from cdp.ports.clock import Clock
 from cdp.storage.delivery_configs import DeliveryConfigs, Owner
+from cdp.storage.senders import Senders
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +36,12 @@ class DeliveryConfigService:
         self,
         *,
         configs: DeliveryConfigs,
+        senders: Senders,
         clock: Clock,
         random_bytes: Callable[[int], bytes],
     ) -> None:
         self._configs = configs
+        self._senders = senders
         self._clock = clock
         self._random_bytes = random_bytes
 
@@ -46,10 +49,11 @@ class DeliveryConfigService:
         """Add a level.
 
         Raises:
-            Invalid: a field is out of its bounds.
+            Invalid: a field is out of its bounds, or names a sender that there is not.
             Conflict: there is one of this scope, or there are too many.
         """
         _require_valid(config)
+        await self._require_sender(owner, scope, config)
         if await self._configs.count(owner) >= LEVELS_MAX:
             raise Conflict(f"There are at most {LEVELS_MAX:,} delivery configurations.")
         now = self._clock.now()
@@ -66,6 +70,12 @@ class DeliveryConfigService:
             stored = await self._configs.at(owner, scope)
             which = "" if stored is None else f": {text_of(stored.id)}"
             raise Conflict(f"There is a delivery configuration for this already{which}.")
+        try:
+            # The sender may have been taken away since, by one who saw nothing that names it.
+            await self._require_sender(owner, scope, config)
+        except Invalid:
+            await self._configs.delete(owner, level.id, seen=level.version)
+            raise
         return level
 
     async def get(self, owner: Owner, level_id: bytes) -> ConfigLevel:
@@ -97,19 +107,27 @@ class DeliveryConfigService:
             seen: versions that the caller knows; None changes any.
 
         Raises:
-            Invalid: a field is out of its bounds.
+            Invalid: a field is out of its bounds, or names a sender that there is not.
             NotFound: there is no such level.
             PreconditionFailed: its version is another.
         """
         _require_valid(config)
         while True:
-            version = await self._version(owner, level_id, seen)
+            level = await self._seen(owner, level_id, seen)
+            await self._require_sender(owner, level.scope, config)
             changed = await self._configs.replace(
-                owner, level_id, config, seen=version, at=self._clock.now()
+                owner, level_id, config, seen=level.version, at=self._clock.now()
             )
             # Else somebody was quicker, and their version may be one that will do.
             if changed is not None:
-                return changed
+                break
+        try:
+            await self._require_sender(owner, level.scope, config)
+        except Invalid:
+            now = self._clock.now()
+            await self._configs.replace(owner, level_id, level.config, seen=changed.version, at=now)
+            raise
+        return changed
 
     async def delete(self, owner: Owner, level_id: bytes, *, seen: Container[int] | None) -> None:
         """Take a level away; what it said is inherited again.
@@ -119,7 +137,7 @@ class DeliveryConfigService:
             PreconditionFailed: its version is another.
         """
         while not await self._configs.delete(
-            owner, level_id, seen=await self._version(owner, level_id, seen)
+            owner, level_id, seen=(await self._seen(owner, level_id, seen)).version
         ):
             continue
 
@@ -135,17 +153,37 @@ class DeliveryConfigService:
             raise NotFound("Nothing is configured for exactly this.")
         await self.delete(owner, level.id, seen=(level.version,))
 
-    async def _version(self, owner: Owner, level_id: bytes, seen: Container[int] | None) -> int:
+    async def _seen(
+        self, owner: Owner, level_id: bytes, seen: Container[int] | None
+    ) -> ConfigLevel:
         level = await self.get(owner, level_id)
         if seen is not None and level.version not in seen:
             raise PreconditionFailed
-        return level.version
+        return level
+
+    async def _require_sender(
+        self, owner: Owner, scope: ConfigScope, config: DeliveryConfig
+    ) -> None:
+        """A sender that is named must be there, and be for the channel that the level names."""
+        if config.sender is None:
+            return
+        if owner is None:
+            raise Invalid.at("/sender", "no_client", "Only a client has senders.")
+        sender = await self._senders.find(owner, config.sender)
+        if sender is None:
+            raise Invalid.at("/sender", "unknown", f"There is no sender named {config.sender}.")
+        if scope.channel != sender.channel:
+            raise Invalid.at(
+                "/sender",
+                "other_channel",
+                f"This sender needs a configuration for the channel {sender.channel}.",
+            )
 
     async def set(self, owner: Owner, scope: ConfigScope, config: DeliveryConfig) -> ConfigLevel:
         """Let the level of this scope say these fields as well; it is made if there is none.
 
         Raises:
-            Invalid: a field is out of its bounds.
+            Invalid: a field is out of its bounds, or names a sender that there is not.
             PreconditionFailed: somebody else changed it at the same time.
         """
         level = await self._configs.at(owner, scope)

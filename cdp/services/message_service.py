@@ -13,13 +13,14 @@ from typing import Any, Final
 
 from cdp.channels.content import Parts, UnfitContent
 from cdp.channels.table import CHANNELS
-from cdp.domain.client import Client, Sender
+from cdp.domain.client import Client
 from cdp.domain.communication import Communication
 from cdp.domain.communication_request import CommunicationRequest, Recipient
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.ids import RequestId, ResultId
 from cdp.domain.lane import is_urgent
 from cdp.domain.segment import AssignmentKey, assignment_key
+from cdp.domain.sender import Sender
 from cdp.domain.template import TemplateVersion, Variant
 from cdp.domain.tracking_token import (
     LINKS_MAX,
@@ -40,7 +41,7 @@ from cdp.ports.renderer import (
     RenderRefusal,
     TemplateSource,
 )
-from cdp.services.client_config_service import ClientConfigService
+from cdp.services.client_config_service import ClientConfigService, scope_of
 from cdp.services.communication_service import CommunicationService
 from cdp.storage.communication_requests import CommunicationRequests, Recipients
 from cdp.storage.links import LinkList, Links
@@ -134,7 +135,7 @@ class MessageService:
             self._requests.across_clients(list({item.request_id for item in items})),
             self._recipients.across_clients([item.result_id for item in items]),
             self._config.clients(item.client_id for item in items),
-            self._config.senders((item.client_id, item.channel) for item in items),
+            self._config.senders((item.client_id, scope_of(item)) for item in items),
         )
         templates = await self._templates(requests.values())
         versions = await self._config.templates(
@@ -162,7 +163,7 @@ class MessageService:
                     request=request,
                     recipient=recipient,
                     client=client,
-                    sender=senders.get((item.client_id, item.channel)),
+                    sender=senders.get((item.client_id, scope_of(item))),
                     version=version,
                     variant=variant,
                 )
@@ -216,13 +217,13 @@ class MessageService:
             request_id=job.request.id,
             client_id=job.item.client_id,
             channel=job.item.channel,
-            sender=NOBODY if sender is None else (sender.email, sender.name),
+            sender=NOBODY if sender is None else sender.pair,
             to=(job.recipient.identifier, job.recipient.name),
             to_details=job.recipient.details,
             content=content,
             cc=envelope.cc,
             bcc=envelope.bcc,
-            reply_to=envelope.reply_to,
+            reply_to=envelope.reply_to or _answers_to(sender),
             headers=self._headers(job),
             topic=job.request.topic,
             template=job.version.name if job.version else None,
@@ -323,6 +324,12 @@ def _without_template(
         return Resolution(item=item, refusal="template_missing", detail=name)
     # The template is there, but has nothing for this channel, or not for all languages.
     return Resolution(item=item, refusal="template_unfit", detail=f"{name}: {item.channel}")
+
+
+def _answers_to(sender: Sender | None) -> tuple[str, str] | None:
+    """Where answers go, if the sender says so."""
+    reply_to = None if sender is None else sender.identity.reply_to
+    return None if reply_to is None else (reply_to, "")
 
 
 def tracked(client: Client, request: CommunicationRequest) -> tuple[bool, bool]:

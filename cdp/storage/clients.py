@@ -1,15 +1,12 @@
-"""`clients`, `api_keys` and `senders`: who may send, and as whom."""
+"""`clients` and `api_keys`: who may send."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
-from cdp.domain.client import ApiKey, Client, Sender
+from cdp.domain.client import ApiKey, Client
 from cdp.domain.ids import ClientId
 from cdp.storage.codec import present
 from cdp.storage.database import Database, Document, insert_new, repository
-
-SenderKey = tuple[ClientId, str]
-"""A client and a channel."""
 
 
 @repository
@@ -92,29 +89,6 @@ class ApiKeys:
         return [_api_key(document) async for document in cursor]
 
 
-@repository
-class Senders:
-    """One sender for each client and channel."""
-
-    def __init__(self, database: Database) -> None:
-        self._collection = database["senders"]
-
-    async def put(self, sender: Sender) -> None:
-        """Set a client's sender on a channel."""
-        await self._collection.update_one(
-            {"client_id": sender.client_id, "channel": sender.channel},
-            {"$set": {"email": sender.email, "name": sender.name}},
-            upsert=True,
-        )
-
-    async def across_clients(self, keys: Sequence[SenderKey]) -> dict[SenderKey, Sender]:
-        """The senders of several clients, each on its channel."""
-        ids, channels = {key[0] for key in keys}, {key[1] for key in keys}
-        query = {"client_id": {"$in": list(ids)}, "channel": {"$in": list(channels)}}
-        found = [_sender(document) async for document in self._collection.find(query)]
-        return {(sender.client_id, sender.channel): sender for sender in found}
-
-
 def _client(document: Document) -> Client:
     return Client(
         id=document["_id"],
@@ -136,13 +110,4 @@ def _api_key(document: Document) -> ApiKey:
         expires_at=document.get("expires_at"),
         revoked_at=document.get("revoked_at"),
         created_at=document["created_at"],
-    )
-
-
-def _sender(document: Document) -> Sender:
-    return Sender(
-        client_id=document["client_id"],
-        channel=document["channel"],
-        email=document["email"],
-        name=document.get("name", ""),
     )

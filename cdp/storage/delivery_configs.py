@@ -73,6 +73,13 @@ class DeliveryConfigs:
         cursor = self._collection.find(query).sort("_id", 1).limit(limit)
         return [_level(document) async for document in cursor]
 
+    async def naming_sender(
+        self, client_id: ClientId, name: str, *, limit: int
+    ) -> list[ConfigLevel]:
+        """Levels of a client that name this sender."""
+        query = {"client_id": client_id, "fields.sender": name}
+        return [_level(d) async for d in self._collection.find(query).limit(limit)]
+
     async def naming_provider(self, owner: Owner, name: str, *, limit: int) -> list[ConfigLevel]:
         """Levels of an owner that name this provider."""
         query = {"client_id": owner, "fields.providers": name}

@@ -108,7 +108,14 @@ INDEXES: Final[dict[str, list[IndexModel]]] = {
     "clients": [IndexModel([("name", ASCENDING)], name="name", unique=True)],
     "api_keys": [IndexModel([("client_id", ASCENDING)], name="client")],
     "senders": [
-        IndexModel([("client_id", ASCENDING), ("channel", ASCENDING)], name="client", unique=True)
+        IndexModel([("client_id", ASCENDING), ("name", ASCENDING)], name="name", unique=True),
+        # One default for each channel of a client.
+        IndexModel(
+            [("client_id", ASCENDING), ("channel", ASCENDING)],
+            name="default",
+            unique=True,
+            partialFilterExpression={"is_default": True},
+        ),
     ],
     "templates": [
         IndexModel([("client_id", ASCENDING), ("name", ASCENDING)], name="name", unique=True)

@@ -152,8 +152,10 @@ class Simulation:
             document = {"_id": client, "name": name, "created_at": now}
             clients.insert(document | {"track_opens": False, "track_clicks": False})
             if client is not NO_SENDER:
-                sender = {"client_id": client, "channel": "email", "email": "a@b.example"}
-                senders.insert({"_id": client, "name": "", **sender})
+                sender = {"_id": client, "client_id": client, "name": "default", "version": 1}
+                dates = {"created_at": now, "updated_at": now}
+                shown = {"channel": "email", "address": "a@b.example", "is_default": True}
+                senders.insert({**sender, **dates, **shown})
         configs = self.server.table("delivery_configs")
         retries = {"attempts_max": ATTEMPTS_MAX, "backoff_initial_s": 2.0, "backoff_cap_s": 8.0}
         level = dict.fromkeys(("channel", "campaign", "segment"))

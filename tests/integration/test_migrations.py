@@ -13,6 +13,7 @@ from cdp.storage.database import Database
 from cdp.storage.dead_letters import DeadLetters
 from cdp.storage.delivery_configs import DeliveryConfigs
 from cdp.storage.migrations import migrate
+from cdp.storage.senders import Senders
 from cdp.storage.templates import Templates
 from tests.integration.conftest import Embedded, running
 
@@ -47,7 +48,7 @@ async def test_delivery_configs_of_the_first_version_become_levels(old: Embedded
     # As the user that migrates, with the rights of that one.
     database = Database(old.mongo_uri("migrate"), component="migrate")
 
-    assert await migrate(database) == [2, 3, 4, 5]
+    assert await migrate(database) == [2, 3, 4, 5, 6]
     assert await migrate(database) == []
 
     platform, by_client = await DeliveryConfigs(admin).of_clients([CLIENT])
@@ -79,7 +80,7 @@ async def test_what_was_for_email_alone_stands_under_its_channel(old: Embedded):
     )
     database = Database(old.mongo_uri("migrate"), component="migrate")
 
-    assert await migrate(database) == [3, 4, 5]
+    assert await migrate(database) == [3, 4, 5, 6]
 
     templates = Templates(admin)
     assert (await templates.current(CLIENT, ["old"]))["old"].contents == {"email": {"*": parts}}
@@ -118,7 +119,7 @@ async def test_results_get_what_went_wrong_last_from_their_logs(old: Embedded):
         )  # fmt: skip
     database = Database(old.mongo_uri("migrate"), component="migrate")
 
-    assert await migrate(database) == [4, 5]
+    assert await migrate(database) == [4, 5, 6]
 
     found = {d["_id"]: d.get("failure") async for d in admin["delivery_results"].find()}
     address = {"reason": "address", "class": "permanent", "code": "550 5.1.1", "provider": "smtp"}
@@ -141,7 +142,7 @@ async def test_results_and_assignments_are_found_by_their_campaign(old: Embedded
     await admin["delivery_results"].insert_one({"_id": b"1" * 16, "client_id": CLIENT})
     database = Database(old.mongo_uri("migrate"), component="migrate")
 
-    assert await migrate(database) == [5]
+    assert await migrate(database) == [5, 6]
 
     for name, index in (
         ("delivery_results", "campaign"),
@@ -150,5 +151,41 @@ async def test_results_and_assignments_are_found_by_their_campaign(old: Embedded
         ("campaigns", "settled"),
     ):
         assert index in await admin[name].index_information()
+    await database.close()
+    await admin.close()
+
+
+async def test_the_sender_of_a_channel_becomes_its_default(old: Embedded):
+    admin = Database(old.mongo_uri("admin"), component="test-admin")
+    await admin["migrations"].insert_many([{"_id": n} for n in (1, 2, 3, 4, 5)])
+    collection = admin["senders"]
+    await collection.insert_many(
+        [
+            {"client_id": CLIENT, "channel": "email", "email": "a@b.example", "name": "Acme"},
+            {"client_id": b"d" * 16, "channel": "email", "email": "d@b.example", "name": ""},
+        ]
+    )
+    # Of this one there is a successor already: the last run died between its two writes.
+    half = {"client_id": b"h" * 16, "channel": "email"}
+    await collection.insert_one({**half, "email": "h@b.example", "name": "Half"})
+    successor = {"name": "default", "is_default": True, "version": 1, "address": "h@b.example"}
+    await collection.insert_one(
+        {"_id": b"i" * 16, **half, **successor, "created_at": NOW, "updated_at": NOW}
+    )
+    await collection.create_index("other", name="client")
+    database = Database(old.mongo_uri("migrate"), component="migrate")
+
+    assert await migrate(database) == [6]
+
+    clients = [CLIENT, ClientId(b"d" * 16), ClientId(b"h" * 16)]
+    found = await Senders(admin).across_clients(clients)
+    shown = [[(s.name, s.pair, s.is_default) for s in found[each]] for each in clients]
+    assert shown == [
+        [("default", ("a@b.example", "Acme"), True)],
+        [("default", ("d@b.example", ""), True)],
+        [("default", ("h@b.example", ""), True)],
+    ]
+    assert await collection.count_documents({}) == 3
+    assert {"client", "default"} & set(await collection.index_information()) == {"default"}
     await database.close()
     await admin.close()

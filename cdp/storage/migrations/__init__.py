@@ -10,6 +10,7 @@ from cdp.storage.migrations import (
     m0003_channels,
     m0004_failures,
     m0005_campaigns,
+    m0006_senders,
 )
 
 MIGRATIONS: Final[list[tuple[int, Callable[[Database], Awaitable[None]]]]] = [
@@ -18,6 +19,7 @@ MIGRATIONS: Final[list[tuple[int, Callable[[Database], Awaitable[None]]]]] = [
     (3, m0003_channels.apply),
     (4, m0004_failures.apply),
     (5, m0005_campaigns.apply),
+    (6, m0006_senders.apply),
 ]
 
 

@@ -33,11 +33,12 @@ from cdp.services.inbox_streams import InboxStreams
 from cdp.services.provider_service import ProviderService
 from cdp.services.secret_box import SecretBox
 from cdp.services.segment_service import SegmentService
+from cdp.services.sender_service import SenderService
 from cdp.services.suppression_service import SuppressionService
 from cdp.services.template_service import TemplateEngine, TemplateService
 from cdp.storage.batches import Batches
 from cdp.storage.campaigns import Campaigns
-from cdp.storage.clients import ApiKeys, Clients, Senders
+from cdp.storage.clients import ApiKeys, Clients
 from cdp.storage.communication_logs import CommunicationLogs
 from cdp.storage.communication_requests import CommunicationRequests, Recipients
 from cdp.storage.communications import Communications
@@ -49,6 +50,7 @@ from cdp.storage.inbox import InboxEntries
 from cdp.storage.links import Links
 from cdp.storage.providers import ProviderAccounts
 from cdp.storage.segments import SegmentAssignments, Segments
+from cdp.storage.senders import Senders
 from cdp.storage.suppressions import Suppressions
 from cdp.storage.templates import Templates
 from cdp.telemetry import Telemetry
@@ -206,9 +208,8 @@ def _services(
         reading=_reading(database),
         templates=_templates(database, engine, clock),
         segments=_segments(database, clock),
-        delivery_configs=DeliveryConfigService(
-            configs=DeliveryConfigs(database), clock=clock, random_bytes=os.urandom
-        ),
+        delivery_configs=_delivery_configs(database, clock),
+        senders=_senders(database, clock),
         dead_letters=_dead_letters(database, communications),
         providers=_providers(database, clock),
         suppressions=suppressions,
@@ -302,8 +303,26 @@ def _access(database: Database, clock: Clock) -> AccessService:
     return AccessService(
         clients=Clients(database),
         keys=ApiKeys(database),
-        senders=Senders(database),
+        senders=_senders(database, clock),
         pepper=PEPPER,
+        clock=clock,
+        random_bytes=os.urandom,
+    )
+
+
+def _delivery_configs(database: Database, clock: Clock) -> DeliveryConfigService:
+    return DeliveryConfigService(
+        configs=DeliveryConfigs(database),
+        senders=Senders(database),
+        clock=clock,
+        random_bytes=os.urandom,
+    )
+
+
+def _senders(database: Database, clock: Clock) -> SenderService:
+    return SenderService(
+        senders=Senders(database),
+        configs=DeliveryConfigs(database),
         clock=clock,
         random_bytes=os.urandom,
     )

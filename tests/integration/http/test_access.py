@@ -35,7 +35,7 @@ async def test_a_sender_must_be_fit_for_a_header(api: Api):
 
     sender = await access.set_sender(client.id, email="News@Example.COM", name="News")
 
-    assert sender.email == "News@example.com"
+    assert sender.identity.address == "News@example.com"
     for email, shown in (("nobody", ""), ("a@b.example", "a\r\nBcc: x@y.example")):
         with pytest.raises(Invalid):
             await access.set_sender(client.id, email=email, name=shown)

@@ -209,7 +209,7 @@ async def test_a_wrong_parameter_is_refused_by_name(tenant: Tenant, query, point
     assert list(answer.pointers) == [pointer]
 
 
-MAKES = ("PUT /templates/{name}", "PUT /segments/{name}")
+MAKES = ("PUT /templates/{name}", "PUT /segments/{name}", "PUT /senders/{name}")
 """Routes that make a thing of one's own where there is none."""
 
 
@@ -219,6 +219,7 @@ async def test_a4_every_route_answers_404_to_another_clients_id(tenant: Tenant, 
     config = (await tenant.post("/delivery-configs", {"attempts_max": 3})).json
     await tenant.call("PUT", "/templates/mine", {"email": {"subject": "s", "text": "t"}})
     await tenant.call("PUT", "/segments/mine", {})
+    await tenant.call("PUT", "/senders/mine", {"channel": "push"})
     assignment = {"channel": "email", "template": "mine"}
     await tenant.call("PUT", "/segments/mine/assignments", assignment)
     ids = {"batches": batch["batch_id"], "delivery-configs": config["id"]}

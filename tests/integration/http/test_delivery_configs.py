@@ -196,7 +196,9 @@ async def test_the_template_of_the_segment_and_the_sender_are_explained(tenant: 
     nobody = (await tenant.post("/config/explain", asked | {"segment": "nobody"})).json
 
     assert vip["template"] == {"name": "one", "segment": "vip", "campaign": None}
-    assert vip["sender"] == {"email": "news@example.com", "name": "News"}
+    sender = vip["sender"]
+    assert (sender["name"], sender["email"]) == ("default", "news@example.com")
+    assert sender["display_name"] == "News"
     assert nobody["template"] is None
 
 

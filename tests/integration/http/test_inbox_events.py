@@ -4,10 +4,10 @@ from cdp.domain.ids import text_of
 from cdp.ports.inbox import InboxEntry
 from cdp.storage.inbox import InboxEntries
 from tests.integration.http.conftest import Tenant
+from tests.integration.http.inbox_reader import failing
 from tests.integration.http.services import Api
 from tests.integration.http.test_inbox import CLOCK, attempted, call, token_of
 from tests.integration.http.test_inbox_stream import admin as admin  # a fixture
-from tests.integration.http.test_inbox_stream import failing
 
 
 async def delivered(tenant: Tenant, api: Api, count: int = 1) -> list[str]:

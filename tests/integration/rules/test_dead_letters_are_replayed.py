@@ -165,6 +165,24 @@ async def test_what_has_expired_meanwhile_ends_as_expired(rig, smtp, shard):
     assert (await rig.verify(settled=True)).violations == ()
 
 
+async def test_who_is_suppressed_stays_so_whatever_is_replayed(rig, smtp, shard):
+    wiring = shard.wiring
+    client = await rig.client(wiring)
+    # The server's answer puts the address on the client's list.
+    smtp.on(Phase.RCPT, reply("550 5.1.1 Nobody"), times=1)
+    [item] = await accept_many(wiring, client.id, 1)
+    await shard.settle([item])
+
+    [opened] = await replayed(wiring, [item])
+    await shard.settle([item])
+
+    assert opened.status is Status.ACCEPTED
+    assert (await as_stored(wiring, item)).status is Status.SUPPRESSED
+    assert (await names_of(wiring, item)).count(E.DELIVERY_ATTEMPTED) == 1
+    assert smtp.messages == []
+    assert (await rig.verify(settled=True)).violations == ()
+
+
 async def test_poison_that_is_replayed_has_all_its_workers_before_it_again(rig, smtp, shard):
     wiring = shard.wiring
     client = await rig.client(wiring)
