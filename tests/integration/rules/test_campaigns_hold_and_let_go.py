@@ -231,6 +231,29 @@ async def test_a_scheduled_campaign_begins_in_its_time_and_is_finished_when_all_
     assert len(smtp.messages) == 5
 
 
+async def test_what_is_replayed_of_a_campaign_that_is_over_goes_once_more(rig, smtp, parts):
+    api, shard, _, client_id = parts
+    await make_campaign(api, client_id)
+    await act(api, client_id, A.START)
+    smtp.on(Phase.RCPT, reply("554 5.6.0 Not this"), times=1)
+    items = await accept_many(api, client_id, 1, campaign=SPRING)
+    await shard.settle(items)
+    assert await statuses(api, items) == {Status.UNDELIVERABLE: 1}
+    await act(api, client_id, A.CLOSE)
+    await quick_keeper(rig.process("supervisor")).step()
+    await shard.campaigns.refresh()
+
+    stored = await as_stored(api, items[0])
+    [(replayed, opened)] = await api.dead_letter_service().replay([stored], by="test")
+    await shard.settle(items)
+
+    assert (opened, replayed.campaign, len(smtp.messages)) == (True, SPRING, 1)
+    finished = await api.campaigns.service.get(client_id, SPRING)
+    counts = await api.campaigns.results.counts(finished.key)
+    assert (finished.state, counts.by_status[Status.DELIVERED]) == (CampaignState.FINISHED, 1)
+    assert (await rig.verify(settled=True)).violations == ()
+
+
 async def test_nothing_of_it_is_finished_while_it_may_still_get_a_request(rig, parts):
     api, _, _, client_id = parts
     await make_campaign(api, client_id)
