@@ -209,7 +209,7 @@ async def test_a_wrong_parameter_is_refused_by_name(tenant: Tenant, query, point
     assert list(answer.pointers) == [pointer]
 
 
-MAKES = ("PUT /templates/{name}", "PUT /segments/{name}", "PUT /senders/{name}")
+MAKES = tuple(f"PUT /{kind}/{{name}}" for kind in ("templates", "segments", "senders", "campaigns"))
 """Routes that make a thing of one's own where there is none."""
 
 
@@ -220,6 +220,7 @@ async def test_a4_every_route_answers_404_to_another_clients_id(tenant: Tenant, 
     await tenant.call("PUT", "/templates/mine", {"email": {"subject": "s", "text": "t"}})
     await tenant.call("PUT", "/segments/mine", {})
     await tenant.call("PUT", "/senders/mine", {"channel": "push"})
+    campaign = (await tenant.call("PUT", "/campaigns/mine", {})).json
     assignment = {"channel": "email", "template": "mine"}
     await tenant.call("PUT", "/segments/mine/assignments", assignment)
     ids = {"batches": batch["batch_id"], "delivery-configs": config["id"]}
@@ -250,6 +251,8 @@ async def test_a4_every_route_answers_404_to_another_clients_id(tenant: Tenant, 
     assert (await tenant.get(f"/communications/{accepted['id']}")).json["status"] == "accepted"
     assert (await tenant.get(f"/delivery-configs/{config['id']}")).json == config
     assert len((await tenant.get("/segments/mine")).json["assignments"]) == 1
+    mine = (await tenant.get("/campaigns/mine")).json
+    assert (mine["state"], mine["version"]) == (campaign["state"], campaign["version"])
     assert (await other.get("/communications")).json["items"] == []
 
 
