@@ -6,14 +6,12 @@ from dataclasses import replace
 from email import message_from_bytes
 from random import Random
 
-import httpx
 import pytest
 from pymongo.monitoring import CommandListener
 
 from cdp.domain.communication_request import Envelope
-from cdp.domain.event import EventName, Status
+from cdp.domain.event import EventName
 from cdp.domain.suppression import Suppression, SuppressionReason
-from cdp.http.tracking import build_app
 from cdp.storage.database import Database
 from cdp.testing.smtp_session import Phase, reply
 from tests.integration.rules.little_shard import LittleShard
@@ -306,53 +304,3 @@ async def test_any_other_refusal_suppresses_nobody(rig, smtp, answer):
     await shard.settle([item])
 
     assert await wiring.suppression_service().page(client.id, named={}, after=None, limit=9) == []
-
-
-async def test_e6_one_click_opts_out_and_looking_does_not(rig, smtp):
-    wiring = rig.process("shard")
-    client = await rig.client(wiring)
-    requests = [request_of(client.id, topic="news"), request_of(client.id)]
-    items = await accept(wiring, requests)
-    shard = LittleShard(wiring, rig.worker(rig.process("worker"), smtp_provider(smtp)))
-    await shard.own_all()
-    await shard.settle(items)
-    mails = {m.recipients[0]: message_from_bytes(m.content) for m in smtp.messages}
-    mail, other = (mails[address_of(request)] for request in requests)
-    url = mail["List-Unsubscribe"].strip("<>")
-    path = "/u/" + url.rpartition("/u/")[2]
-    tracking = rig.process("delivery-tracking").delivery_tracking_service()
-    transport = httpx.ASGITransport(build_app(tracking, count=lambda *_, **__: None))
-    suppressions = wiring.suppression_service()
-
-    async def listed():
-        return await suppressions.page(client.id, named={}, after=None, limit=9)
-
-    async with httpx.AsyncClient(transport=transport, base_url="http://track.example") as browser:
-        looks = [await browser.get(path), await browser.head(path), await browser.get(path)]
-        before = await listed()
-        # As a mail program does it: without a cookie, and whatever its form says.
-        clicks = [
-            await browser.post(path, data={"List-Unsubscribe": "One-Click"}) for _ in range(2)
-        ]
-        forged = await browser.post(path[:-4] + "AAAA")
-
-    assert other["List-Unsubscribe"] is None
-    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
-    assert [answer.status_code for answer in looks] == [200, 200, 200]
-    assert 'method="post"' in looks[0].text
-    assert before == []
-    assert [answer.status_code for answer in clicks] == [200, 200]
-    assert forged.status_code == 404
-    [kept] = await listed()
-    assert (kept.recipient, kept.topic, kept.reason) == (
-        address_of(requests[0]), "news", SuppressionReason.UNSUBSCRIBE,
-    )  # fmt: skip
-    log = await wiring.communications.events(client.id, items[0].result_id)
-    assert [event.name for event in log].count(E.UNSUBSCRIBED) == 1
-    assert (await rig.verify(settled=True)).violations == ()
-    assert (
-        Status.DELIVERED
-        is (await wiring.results.items_across_clients([items[0].result_id]))[
-            items[0].result_id
-        ].status
-    )
