@@ -33,7 +33,7 @@ from cdp.ports.provider import (
 from cdp.services.communication_service import CommunicationService, Move
 from cdp.services.provider_roster import OpenProvider
 from cdp.services.queueing_service import is_expired
-from cdp.services.suppression_service import NOTHING_FORBIDDEN, Forbidden, metadata_of
+from cdp.services.suppression_service import NOTHING_WITHHELD, Withheld, metadata_of
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Assigned:
     provider: OpenProvider
     content: Communication | None
     """None where it is not there, which is never so by our own hand."""
-    forbidden: Forbidden = NOTHING_FORBIDDEN
+    withheld: Withheld = NOTHING_WITHHELD
     """What of it must not be sent."""
 
 
@@ -169,17 +169,17 @@ class DeliveryBatch:
             return Move(item=item, name=E.CANCELLED, metadata={"reason": CANCELLED})
         if is_expired(item, now):
             return Move(item=item, name=E.EXPIRED, metadata={"reason": "expires_at"})
-        forbidden = self._chosen[item.result_id].forbidden
-        if forbidden.by is not None:
-            return Move(item=item, name=E.SUPPRESSED, metadata=metadata_of(forbidden.by))
+        withheld = self._chosen[item.result_id].withheld
+        if withheld.by is not None:
+            return Move(item=item, name=E.SUPPRESSED, metadata=metadata_of(withheld.by))
         metadata: dict[str, Any] = {
             "attempt": item.attempt + 1,
             "due_at": lease_ends,
             "worker": self._desk.worker,
             "provider": self._chosen[item.result_id].provider.name,
         }
-        if forbidden.copies:
-            metadata["copies_suppressed"] = sorted(forbidden.copies)
+        if withheld.copies:
+            metadata["copies_suppressed"] = sorted(withheld.copies)
         return Move(item=item, name=E.DELIVERY_ATTEMPTED, metadata=metadata)
 
     async def _send_and_record(self, begun: float) -> None:
@@ -217,7 +217,7 @@ class DeliveryBatch:
 
     def _composed(self, item: WorkItem, content: Communication, left_s: float) -> Message:
         message = self._desk.compose(item, content, left_s)
-        left_out = self._chosen[item.result_id].forbidden.left_out(content)
+        left_out = self._chosen[item.result_id].withheld.left_out(content)
         if left_out and isinstance(message, EmailMessage):
             return replace(message, left_out=left_out)
         return message

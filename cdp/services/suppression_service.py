@@ -31,7 +31,7 @@ def suppressed_as(channel: str, identifier: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forbidden:
+class Withheld:
     """What of a message must not be sent."""
 
     by: Suppression | None = None
@@ -44,7 +44,7 @@ class Forbidden:
         return frozenset(address for at, address in _addresses(content) if at in self.copies)
 
 
-NOTHING_FORBIDDEN: Final = Forbidden()
+NOTHING_WITHHELD: Final = Withheld()
 
 
 class SuppressionService:
@@ -102,7 +102,7 @@ class SuppressionService:
             after = found[-1][0]
         return stopped
 
-    async def of(self, contents: Iterable[Communication]) -> dict[ResultId, Forbidden]:
+    async def of(self, contents: Iterable[Communication]) -> dict[ResultId, Withheld]:
         """What must not be sent of these, and why: one query for all of them.
 
         Those of which everything may be sent are left out.
@@ -125,7 +125,7 @@ class SuppressionService:
                 else:
                     copies[result_id].add(at)
         return {
-            result_id: Forbidden(by=whole.get(result_id), copies=frozenset(copies[result_id]))
+            result_id: Withheld(by=whole.get(result_id), copies=frozenset(copies[result_id]))
             for result_id in {*whole, *copies}
         }
 
