@@ -209,7 +209,9 @@ async def test_a_wrong_parameter_is_refused_by_name(tenant: Tenant, query, point
     assert list(answer.pointers) == [pointer]
 
 
-MAKES = ("PUT /templates/{name}", "PUT /segments/{name}", "PUT /senders/{name}")
+MAKES = (
+    "PUT /campaigns/{name}", "PUT /templates/{name}", "PUT /segments/{name}", "PUT /senders/{name}",
+)  # fmt: skip
 """Routes that make a thing of one's own where there is none."""
 
 
