@@ -54,6 +54,34 @@ def create_client(
     out.print(f"Next: cdp key create {client.name}", style="dim", highlight=False)
 
 
+@client_app.command("change")
+def change_client(
+    name: Annotated[str, typer.Argument(help="The client's name.")],
+    offers_unsubscribe: Annotated[
+        bool,
+        typer.Option(
+            "--offer-unsubscribe/--no-offer-unsubscribe",
+            help="Whether all of its emails carry the way out by one click; those with a topic "
+            "always do.",
+        ),
+    ],
+) -> None:
+    """Change what is set for a client.
+
+    Example: cdp client change acme --offer-unsubscribe
+    """
+
+    async def work(wiring: Wiring) -> None:
+        access = wiring.access_service()
+        client = await access.client_named(name)
+        await access.set_offers_unsubscribe(client.id, offers_unsubscribe)
+
+    with refusals():
+        with_wiring("cli", work)
+    carried = "all emails" if offers_unsubscribe else "emails with a topic"
+    out.print(f"Of {name} {carried} carry the way out, within two seconds.", highlight=False)
+
+
 @client_app.command("list")
 def list_clients() -> None:
     """Show all clients.
@@ -66,13 +94,22 @@ def list_clients() -> None:
 
     with refusals():
         clients = with_wiring("cli", work)
-    table = Table("client", "created", "tracks opens", "tracks clicks", box=None, pad_edge=False)
+    table = Table(
+        "client",
+        "created",
+        "tracks opens",
+        "tracks clicks",
+        "unsubscribe",
+        box=None,
+        pad_edge=False,
+    )
     for client in clients:
         table.add_row(
             client.name,
             _day(client.created_at),
             _yes(client.track_opens),
             _yes(client.track_clicks),
+            "all emails" if client.offers_unsubscribe else "with a topic",
         )
     out.print(table if clients else "No clients yet: cdp client create NAME")
 

@@ -14,6 +14,8 @@ class Client:
     name: str
     track_opens: bool = True
     track_clicks: bool = True
+    offers_unsubscribe: bool = False
+    """Whether all of its emails carry the way out by one click; those with a topic always do."""
     backlog_max: int | None = None
     """Unfinished results it may have at once; None leaves it to the platform's setting."""
     created_at: datetime

@@ -34,12 +34,30 @@ class Suppression:
     reason: SuppressionReason
     source: str = ""
     """Who said so, such as `api` or the id of a communication."""
+    note: str = ""
+    """What people are to know of it."""
     created_at: datetime
 
     @property
     def id(self) -> bytes:
         """The same for every entry of this recipient and topic: there is one at most."""
         return suppression_id(self.client_id, self.channel, self.recipient, self.topic)
+
+
+def is_hard_bounce(channel: str, code: str) -> bool:
+    """Whether a provider's refusal of an address means that there is none, for good.
+
+    Only email and push say so at once and surely; and of push, only that the token was given up:
+    one that belongs to another app is the configuration's fault, and so is every token then.
+
+    Args:
+        channel: of the message.
+        code: of a refusal whose class is `address`, such as `550 5.1.1` or `410 Unregistered`.
+    """
+    return channel == "email" or (channel == "push" and code.partition(" ")[0] in _GONE)
+
+
+_GONE: Final = frozenset({"404", "410"})
 
 
 def suppression_id(client_id: ClientId, channel: str, recipient: str, topic: str | None) -> bytes:

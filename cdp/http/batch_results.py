@@ -39,7 +39,7 @@ async def get_batch_results(call: Call) -> Answer:
     """A page of results in the order of their ids."""
     known_parameters(call, _PARAMETERS)
     form = _format_of(call)
-    raw = _raw_of(call)
+    raw = raw_of(call)
     limit = limit_of(call, default=JSON_PAGE if form == JSON else PAGE_MAX, most=PAGE_MAX)
     batch_id = BatchId(id_in_path(call))
     scope = f"batch:{batch_id.hex()}"
@@ -80,7 +80,12 @@ def _format_of(call: Call) -> str:
     return JSON
 
 
-def _raw_of(call: Call) -> bool:
+def raw_of(call: Call) -> bool:
+    """The `raw` parameter.
+
+    Raises:
+        Invalid: it is neither 0 nor 1.
+    """
     given = call.query.get("raw", "0")
     if given not in ("0", "1"):
         raise Invalid.at("raw", "invalid", "This is 0 or 1.")
@@ -100,11 +105,12 @@ def csv_of(rows: Sequence[dict[str, Any]], *, raw: bool) -> bytes:
     for row in rows:
         failure = row["failure"] or {}
         flat = row | {f"failure_{name}": failure.get(name) for name in _FAILURE}
-        writer.writerow([_cell(flat[column], raw=raw) for column in COLUMNS])
+        writer.writerow([csv_cell(flat[column], raw=raw) for column in COLUMNS])
     return text.getvalue().encode()
 
 
-def _cell(value: Any, *, raw: bool) -> str:
+def csv_cell(value: Any, *, raw: bool) -> str:
+    """A cell's text; unless it is for machines, none that a spreadsheet would run (rule A9)."""
     if value is None:
         return ""
     if isinstance(value, datetime):

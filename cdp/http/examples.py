@@ -161,4 +161,11 @@ REPLAYS: Final[dict[str, Any]] = {
     },
     "ids": {"ids": ["01900000-0000-7000-8000-000000000000"]},
 }
+SUPPRESSIONS_CSV: Final = """channel,recipient,topic,reason
+email,ada@example.org,,complaint
+sms,+4915112345678,offers,
+"""
+SUPPRESSIONS_NDJSON: Final = """{"channel": "email", "recipient": "ada@example.org"}
+{"channel": "sms", "recipient": "+4915112345678", "topic": "offers"}
+"""
 EXPLAIN: Final[dict[str, Any]] = {"channel": "email", "campaign": "spring", "segment": "vip"}

@@ -24,7 +24,7 @@ from cdp.http.models import ChangeIn
 from cdp.http.provider_routes import PROVIDERS
 from cdp.http.route_parts import LISTS, READS, WRITES, Parameter, paging, query_parameter
 from cdp.http.sender_routes import SENDERS
-from cdp.http.suppressions import SUPPRESSIONS
+from cdp.http.suppression_routes import SUPPRESSIONS
 from cdp.http.template_routes import TEMPLATES
 
 ID: Final[Parameter] = {

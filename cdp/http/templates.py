@@ -14,6 +14,7 @@ from cdp.http.parameters import known_parameters, name_in_path, new_name_in_path
 from cdp.http.template_models import ContentsIn, PublishIn, RenderIn, RenderRecipientIn, TemplateIn
 from cdp.http.template_views import diff_view, rendering_view, template_head_view, template_view
 from cdp.services.message_service import recipient_context
+from cdp.services.opt_out_links import PREVIEW_URL, VARIABLE
 
 VERSION_DIGITS_MAX: Final = 9
 ADDRESSES: Final = ("email", "phone", "user", "url")
@@ -154,6 +155,7 @@ async def render_template(call: Call) -> Answer:
         channel=given.channel,
         locale=recipient.locale,
         context={
+            VARIABLE: PREVIEW_URL,
             **given.data,
             **recipient.data,
             "recipient": recipient_context(

@@ -113,6 +113,14 @@ class EmailMessage(Message):
     cc: tuple[EmailAddress, ...] = ()
     bcc: tuple[EmailAddress, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
+    left_out: frozenset[str] = frozenset()
+    """Addresses of `cc` and `bcc` that get no copy. The header still names those of `cc`: the bytes
+    are the same in every attempt, whoever opts out between two."""
+
+    @property
+    def copies(self) -> tuple[str, ...]:
+        """Who else gets it."""
+        return tuple(a.email for a in (*self.cc, *self.bcc) if a.email not in self.left_out)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from cdp.rendering.language import dotted_path
 NEEDS_MAX: Final = 200
 """Of one variant; what is beyond is found when it is rendered."""
 
-_GIVEN: Final = frozenset({"recipient"})
+_GIVEN: Final = frozenset({"recipient", "unsubscribe_url"})
 """Roots that the platform itself fills in."""
 _DEFAULTS: Final = frozenset({"d", "default"})
 _ARITHMETIC: Final = (nodes.BinExpr, nodes.UnaryExpr)

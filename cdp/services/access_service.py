@@ -108,6 +108,10 @@ class AccessService:
             raise NotFound(f"There is no client named {name}.")
         return client
 
+    async def set_offers_unsubscribe(self, client_id: ClientId, offers: bool) -> None:
+        """Say whether all emails of a client carry the way out by one click, within 2 s."""
+        await self._clients.set_offers_unsubscribe(client_id, offers)
+
     async def set_sender(self, client_id: ClientId, *, email: str, name: str = "") -> Sender:
         """Say who a client's emails come from where nothing else is said.
 

@@ -231,17 +231,22 @@ class CommunicationService:
         return await self._insist(client_id, result_ids, EventName.CANCELLED, cancelling)
 
     async def suppress(
-        self, client_id: ClientId, result_ids: Sequence[ResultId], *, metadata: Mapping[str, Any]
+        self, client_id: ClientId, metadata: Mapping[ResultId, Mapping[str, Any]]
     ) -> list[ResultId]:
-        """Stop what can still be stopped; those that were.
+        """Stop what can still be stopped of these; those that were.
 
         What is being sent stays as it is, and is looked up again should it come back failed.
+
+        Args:
+            client_id: whose results.
+            metadata: of each result's event.
         """
 
         def stopping(item: WorkItem) -> Mapping[str, Any] | None:
-            return None if item.is_final or item.status is Status.SENDING else metadata
+            goes_on = item.is_final or item.status is Status.SENDING
+            return None if goes_on else metadata[item.result_id]
 
-        after = await self._insist(client_id, result_ids, EventName.SUPPRESSED, stopping)
+        after = await self._insist(client_id, list(metadata), EventName.SUPPRESSED, stopping)
         return [r for r, item in after.items() if item.status is Status.SUPPRESSED]
 
     async def reschedule(

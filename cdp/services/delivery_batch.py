@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -17,12 +17,13 @@ from cdp.domain.communication import Communication
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.event import EventName
 from cdp.domain.ids import ResultId
-from cdp.domain.suppression import Suppression
+from cdp.domain.suppression import is_hard_bounce
 from cdp.errors import OutcomeUnknown
 from cdp.ports.clock import Clock
 from cdp.ports.handoff import Report, Verdict
 from cdp.ports.provider import (
     Accepted,
+    EmailMessage,
     FailureClass,
     Message,
     Outcome,
@@ -32,7 +33,7 @@ from cdp.ports.provider import (
 from cdp.services.communication_service import CommunicationService, Move
 from cdp.services.provider_roster import OpenProvider
 from cdp.services.queueing_service import is_expired
-from cdp.services.suppression_service import metadata_of
+from cdp.services.suppression_service import NOTHING_WITHHELD, Withheld, metadata_of
 
 log = logging.getLogger(__name__)
 
@@ -40,14 +41,14 @@ E = EventName
 _TRANSIENT: Final = FailureClass.TRANSIENT
 RECORD_TRIES: Final = 600
 RECORD_PAUSE_S: Final = 1.0
+BOUNCE_TRIES: Final = 5
+"""So often what MongoDB refuses is tried, before an outcome is recorded without its bounce."""
 CLAIM_TRIES: Final = 5
 CLAIM_PAUSE_S: Final = 0.5
 GATHER_S: Final = 0.02
 """Outcomes wait so long for more; it is also so much longer that a killed worker makes doubles."""
 SHOW_AFTER_S: Final = 1.0
 """What is answered sooner never shows as being sent: its outcome is its next event."""
-BOUNCING: Final = frozenset({"email", "push"})
-"""Channels whose providers say at once, and surely, that an address does not exist."""
 BEGIN_SHARE: Final = 2 / 3
 """The part of a lease in which a send may begin; the rest is for its answer."""
 
@@ -63,8 +64,8 @@ class Assigned:
     provider: OpenProvider
     content: Communication | None
     """None where it is not there, which is never so by our own hand."""
-    suppressed_by: Suppression | None = None
-    """Why it must not be sent at all."""
+    withheld: Withheld = NOTHING_WITHHELD
+    """What of it must not be sent."""
 
 
 Chosen = Mapping[ResultId, Assigned]
@@ -168,15 +169,17 @@ class DeliveryBatch:
             return Move(item=item, name=E.CANCELLED, metadata={"reason": CANCELLED})
         if is_expired(item, now):
             return Move(item=item, name=E.EXPIRED, metadata={"reason": "expires_at"})
-        entry = self._chosen[item.result_id].suppressed_by
-        if entry is not None:
-            return Move(item=item, name=E.SUPPRESSED, metadata=metadata_of(entry))
-        metadata = {
+        withheld = self._chosen[item.result_id].withheld
+        if withheld.by is not None:
+            return Move(item=item, name=E.SUPPRESSED, metadata=metadata_of(withheld.by))
+        metadata: dict[str, Any] = {
             "attempt": item.attempt + 1,
             "due_at": lease_ends,
             "worker": self._desk.worker,
             "provider": self._chosen[item.result_id].provider.name,
         }
+        if withheld.copies:
+            metadata["copies_suppressed"] = sorted(withheld.copies)
         return Move(item=item, name=E.DELIVERY_ATTEMPTED, metadata=metadata)
 
     async def _send_and_record(self, begun: float) -> None:
@@ -206,11 +209,18 @@ class DeliveryBatch:
                 code = "content_unread" if content is None else "not_begun"
                 self._note(item.result_id, Rejected(failure=_TRANSIENT, code=code))
             else:
-                messages[item.result_id] = self._desk.compose(item, content, left_s)
+                messages[item.result_id] = self._composed(item, content, left_s)
         groups: dict[OpenProvider, list[Message]] = {}
         for result_id, message in messages.items():
             groups.setdefault(self._chosen[result_id].provider, []).append(message)
         await asyncio.gather(*(self._send_through(p, group) for p, group in groups.items()))
+
+    def _composed(self, item: WorkItem, content: Communication, left_s: float) -> Message:
+        message = self._desk.compose(item, content, left_s)
+        left_out = self._chosen[item.result_id].withheld.left_out(content)
+        if left_out and isinstance(message, EmailMessage):
+            return replace(message, left_out=left_out)
+        return message
 
     async def _send_through(self, provider: OpenProvider, messages: Sequence[Message]) -> None:
         def report(message: Message, outcome: Outcome) -> None:
@@ -252,7 +262,7 @@ class DeliveryBatch:
 
     async def _record_group(self, answered: Sequence[tuple[ResultId, Outcome]]) -> None:
         moves = [_outcome_move(self._claimed[r], outcome) for r, outcome in answered]
-        after = await self._advance_surely(moves)
+        after = await self._advance_surely(moves, self._bounced(answered))
         for (_, outcome), move, item in zip(answered, moves, after, strict=True):
             if item is None:
                 report = Report(item=move.item, verdict=Verdict.OVERTAKEN)
@@ -263,30 +273,44 @@ class DeliveryBatch:
                 report = Report(item=item, verdict=Verdict.FAILED, retry_after_s=retry_after_s)
             self._reports[move.item.result_id] = report
             self._recorded.add(move.item.result_id)
-        await self._note_bounces(answered)
 
-    async def _note_bounces(self, answered: Sequence[tuple[ResultId, Outcome]]) -> None:
-        bounced = [
+    def _bounced(self, answered: Sequence[tuple[ResultId, Outcome]]) -> list[Communication]:
+        """The messages whose addresses, as was answered, do not exist."""
+        return [
             content
             for result_id, outcome in answered
             if isinstance(outcome, Rejected)
             and outcome.failure is FailureClass.ADDRESS
             and (content := self._chosen[result_id].content) is not None
-            and content.channel in BOUNCING
+            and is_hard_bounce(content.channel, outcome.code)
         ]
-        if bounced:
-            # The outcome is recorded, so whatever goes wrong here must not be the message's fault.
-            try:
-                await self._desk.note_bounces(bounced)
-            except Exception as error:
-                facts = {"results": len(bounced), "error": type(error).__name__}
-                log.warning("bounced addresses are not kept", extra=facts)
 
-    async def _advance_surely(self, moves: Sequence[Move]) -> list[WorkItem | None]:
+    async def _note_bounces(self, bounced: Sequence[Communication], *, tries: int) -> None:
+        """Keep their addresses, before the outcome is recorded.
+
+        Who dies in between leaves an entry and an attempt whose outcome nobody knows: it is tried
+        again, and suppressed. The other way round nobody would learn of the address.
+        """
+        try:
+            if bounced:
+                await self._desk.note_bounces(bounced)
+        except OutcomeUnknown:
+            raise
+        except Exception as error:
+            if tries < BOUNCE_TRIES:
+                raise
+            # No bug there may cost the outcome.
+            facts = {"results": len(bounced), "error": type(error).__name__}
+            log.error("bounced addresses are not kept", extra=facts)
+
+    async def _advance_surely(
+        self, moves: Sequence[Move], bounced: Sequence[Communication]
+    ) -> list[WorkItem | None]:
         """Record outcomes even if MongoDB is away for a while: they exist nowhere else."""
         ticket = self._desk.communications.ticket()
-        for _ in range(RECORD_TRIES):
+        for tries in range(RECORD_TRIES):
             try:
+                await self._note_bounces(bounced, tries=tries)
                 return await self._desk.communications.advance(moves, ticket=ticket)
             except Exception as error:
                 # To forget a known outcome is to send twice, whatever MongoDB says.

@@ -21,7 +21,7 @@ from cdp.services.communication_service import CommunicationService
 from cdp.services.delivery_batch import Assigned, Chosen, Compose, DeliveryBatch, Desk
 from cdp.services.provider_roster import OpenProvider, Providers, choose
 from cdp.services.queueing_service import is_suspect
-from cdp.services.suppression_service import SuppressionService
+from cdp.services.suppression_service import NOTHING_WITHHELD, SuppressionService
 from cdp.storage.communications import Communications
 
 
@@ -127,7 +127,7 @@ class DeliveryService:
                 self._contents.across_clients([item.result_id for item in items]),
                 self._providers.routes(items),
             )
-            suppressed = await self._suppressions.of(contents.values())
+            withheld = await self._suppressions.of(contents.values())
         except OutcomeUnknown:
             # MongoDB was not there to be asked, and nothing has been claimed.
             return {}
@@ -145,7 +145,7 @@ class DeliveryService:
             item.result_id: Assigned(
                 provider=chosen[item.result_id],
                 content=contents.get(item.result_id),
-                suppressed_by=suppressed.get(item.result_id),
+                withheld=withheld.get(item.result_id, NOTHING_WITHHELD),
             )
             for item in items
             if item.result_id in chosen

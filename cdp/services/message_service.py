@@ -29,7 +29,6 @@ from cdp.domain.tracking_token import (
     links_id_of,
     sign_link,
     sign_pixel,
-    sign_unsubscribe,
 )
 from cdp.ports.clock import Clock
 from cdp.ports.handoff import Resolution
@@ -43,10 +42,12 @@ from cdp.ports.renderer import (
 )
 from cdp.services.client_config_service import ClientConfigService, scope_of
 from cdp.services.communication_service import CommunicationService
+from cdp.services.opt_out_links import PATH as OPT_OUT_PATH
+from cdp.services.opt_out_links import VARIABLE as OPT_OUT_VARIABLE
+from cdp.services.opt_out_links import unsubscribe_url, with_list_unsubscribe
 from cdp.storage.communication_requests import CommunicationRequests, Recipients
 from cdp.storage.links import LinkList, Links
 
-_LIST: Final = "list-unsubscribe"
 NOBODY: Final = ("", "")
 """The sender on a channel that needs none."""
 
@@ -224,7 +225,7 @@ class MessageService:
             cc=envelope.cc,
             bcc=envelope.bcc,
             reply_to=envelope.reply_to or _answers_to(sender),
-            headers=self._headers(job),
+            headers=with_list_unsubscribe(job.request, job.client, url=self._unsubscribe_url(job)),
             topic=job.request.topic,
             template=job.version.name if job.version else None,
             template_version=job.version.version if job.version else None,
@@ -233,10 +234,11 @@ class MessageService:
         )
 
     def _context(self, job: _Job) -> dict[str, Any]:
-        """What a template sees: the recipient's data over the request's, the recipient, and where
-        to opt out of the topic."""
+        """What a template sees: the recipient's data over the request's, those over where to opt
+        out, and the recipient."""
         recipient = job.recipient
-        context = {
+        return {
+            OPT_OUT_VARIABLE: self._unsubscribe_url(job),
             **job.request.data,
             **recipient.data,
             "recipient": recipient_context(
@@ -246,25 +248,10 @@ class MessageService:
                 timezone=recipient.timezone,
             ),
         }
-        if job.request.topic is not None:
-            context["unsubscribe_url"] = self._unsubscribe_url(job)
-        return context
 
     def _unsubscribe_url(self, job: _Job) -> str:
-        token = sign_unsubscribe(job.item.result_id, key=self._tracking.key)
-        return f"{self._tracking.base}/u/{token}"
-
-    def _headers(self, job: _Job) -> tuple[tuple[str, str], ...]:
-        """The request's own headers, and how to opt out by one click (RFC 8058, section 3.1)."""
-        given = job.request.envelope.headers
-        named = {name.lower() for name, _ in given}
-        if job.request.topic is None or job.item.channel != "email" or _LIST in named:
-            return given
-        return (
-            *given,
-            ("List-Unsubscribe", f"<{self._unsubscribe_url(job)}>"),
-            ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
-        )
+        tracking = self._tracking
+        return unsubscribe_url(job.item.result_id, base=tracking.base, key=tracking.key)
 
     def _tracked(self, job: _Job, content: Parts, links: list[LinkList]) -> Parts:
         opens, clicks = tracked(job.client, job.request)
@@ -275,7 +262,7 @@ class MessageService:
         links_id = links_id_of(result_id, self._random_bytes(NONCE_BYTES))
         indexes: dict[str, int] = {}
 
-        own = f"{base}/u/"
+        own = f"{base}{OPT_OUT_PATH}"
 
         def track(url: str) -> str:
             if url.startswith(own):

@@ -6,7 +6,8 @@ which is after the result exists. So one of the two sees the other, whoever was 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from cdp.channels.table import CHANNELS
@@ -27,6 +28,23 @@ ROUNDS_MAX: Final = 100
 def suppressed_as(channel: str, identifier: str) -> str:
     """The form of an address under which it is suppressed on its channel."""
     return CHANNELS[channel].suppressed_as(identifier)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withheld:
+    """What of a message must not be sent."""
+
+    by: Suppression | None = None
+    """Why nothing of it may be; None where only copies may not."""
+    copies: frozenset[str] = frozenset()
+    """The copies that may not, as they stand in the request: `/cc/0`."""
+
+    def left_out(self, content: Communication) -> frozenset[str]:
+        """The addresses of those copies."""
+        return frozenset(address for at, address in _addresses(content) if at in self.copies)
+
+
+NOTHING_WITHHELD: Final = Withheld()
 
 
 class SuppressionService:
@@ -63,45 +81,56 @@ class SuppressionService:
         return stopped
 
     async def _stop(self, client_id: ClientId, channel: str, group: Sequence[Suppression]) -> int:
+        by_recipient: dict[str, list[Suppression]] = defaultdict(list)
+        for entry in group:
+            by_recipient[entry.recipient].append(entry)
         stopped, after = 0, None
         for _ in range(ROUNDS_MAX):
             found = await self._results.open_to(
-                client_id, channel, [entry.recipient for entry in group],
-                after=after, limit=OPEN_MAX,
-            )  # fmt: skip
-            for entry in group:
-                mine = [
-                    result_id
-                    for result_id, recipient, topic in found
-                    if recipient == entry.recipient and entry.topic in (None, topic)
-                ]
-                if mine:
-                    done = await self._communications.suppress(
-                        client_id, mine, metadata=metadata_of(entry)
-                    )
-                    stopped += len(done)
+                client_id, channel, list(by_recipient), after=after, limit=OPEN_MAX
+            )
+            reasons = {
+                result_id: metadata_of(entry)
+                for result_id, recipient, topic in found
+                for entry in by_recipient[recipient]
+                if entry.topic in (None, topic)
+            }
+            if reasons:
+                stopped += len(await self._communications.suppress(client_id, reasons))
             if len(found) < OPEN_MAX:
                 break
             after = found[-1][0]
         return stopped
 
-    async def of(self, contents: Iterable[Communication]) -> dict[ResultId, Suppression]:
-        """Which of these must not be sent, and by what entry: one query for all of them."""
-        wanted: dict[bytes, list[ResultId]] = defaultdict(list)
+    async def of(self, contents: Iterable[Communication]) -> dict[ResultId, Withheld]:
+        """What must not be sent of these, and why: one query for all of them.
+
+        Those of which everything may be sent are left out.
+        """
+        wanted: dict[bytes, list[tuple[ResultId, str | None]]] = defaultdict(list)
         for content in contents:
-            recipient = suppressed_as(content.channel, content.to[0])
-            for entry_id in ids_that_count(
-                content.client_id, content.channel, recipient, content.topic
-            ):
-                wanted[entry_id].append(content.result_id)
+            for at, address in _addresses(content):
+                recipient = suppressed_as(content.channel, address)
+                for entry_id in ids_that_count(
+                    content.client_id, content.channel, recipient, content.topic
+                ):
+                    wanted[entry_id].append((content.result_id, at))
         found = await self._suppressions.across_clients(list(wanted)) if wanted else {}
+        whole: dict[ResultId, Suppression] = {}
+        copies: dict[ResultId, set[str]] = defaultdict(set)
+        for entry_id, entry in found.items():
+            for result_id, at in wanted[entry_id]:
+                if at is None:
+                    whole[result_id] = entry
+                else:
+                    copies[result_id].add(at)
         return {
-            result_id: entry for entry_id, entry in found.items() for result_id in wanted[entry_id]
+            result_id: Withheld(by=whole.get(result_id), copies=frozenset(copies[result_id]))
+            for result_id in {*whole, *copies}
         }
 
     async def note_bounces(self, contents: Sequence[Communication]) -> None:
-        """Keep the addresses that do not exist. What is lost by a crash before this is kept when
-        the next message to the same address bounces."""
+        """Keep the addresses that do not exist."""
         now = self._clock.now()
         await self._suppressions.insert(
             [
@@ -128,6 +157,17 @@ class SuppressionService:
         """Entries in a fixed order; only those that have these fields."""
         return await self._suppressions.page(client_id, named=dict(named), after=after, limit=limit)
 
+    async def find(self, client_id: ClientId, entry_id: bytes) -> Suppression:
+        """One entry.
+
+        Raises:
+            NotFound: there is none.
+        """
+        entry = await self._suppressions.of_client(client_id, entry_id)
+        if entry is None:
+            raise NotFound
+        return entry
+
     async def delete(self, client_id: ClientId, entry_id: bytes) -> None:
         """Take an entry away. What it has stopped stays stopped.
 
@@ -136,6 +176,14 @@ class SuppressionService:
         """
         if not await self._suppressions.delete(client_id, entry_id):
             raise NotFound
+
+
+def _addresses(content: Communication) -> Iterator[tuple[str | None, str]]:
+    """Everybody who gets a message: None for its recipient, its copies by where they stand."""
+    yield None, content.to[0]
+    for kind, pairs in (("cc", content.cc), ("bcc", content.bcc)):
+        for index, (address, _) in enumerate(pairs):
+            yield f"/{kind}/{index}", address
 
 
 def metadata_of(entry: Suppression) -> dict[str, Any]:

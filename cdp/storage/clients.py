@@ -23,6 +23,7 @@ class Clients:
             name=client.name,
             track_opens=client.track_opens,
             track_clicks=client.track_clicks,
+            offers_unsubscribe=client.offers_unsubscribe,
             backlog_max=client.backlog_max,
             created_at=client.created_at,
         )
@@ -50,6 +51,11 @@ class Clients:
             if backlog_max is None
             else {"$set": {"backlog_max": backlog_max}}
         )
+        await self._collection.update_one({"_id": client_id}, change)
+
+    async def set_offers_unsubscribe(self, client_id: ClientId, offers: bool) -> None:
+        """Change whether all emails of a client carry the way out."""
+        change = {"$set": {"offers_unsubscribe": offers}}
         await self._collection.update_one({"_id": client_id}, change)
 
 
@@ -95,6 +101,7 @@ def _client(document: Document) -> Client:
         name=document["name"],
         track_opens=document["track_opens"],
         track_clicks=document["track_clicks"],
+        offers_unsubscribe=document.get("offers_unsubscribe", False),
         backlog_max=document.get("backlog_max"),
         created_at=document["created_at"],
     )

@@ -39,6 +39,11 @@ class Suppressions:
         cursor = self._collection.find({"_id": {"$in": list(ids)}})
         return {document["_id"]: _suppression(document) async for document in cursor}
 
+    async def of_client(self, client_id: ClientId, entry_id: bytes) -> Suppression | None:
+        """One entry."""
+        document = await self._collection.find_one({"_id": entry_id, "client_id": client_id})
+        return None if document is None else _suppression(document)
+
     async def page(
         self,
         client_id: ClientId,
@@ -69,6 +74,7 @@ def _document(entry: Suppression) -> Document:
         topic=entry.topic,
         reason=entry.reason.value,
         source=entry.source,
+        note=entry.note or None,
         created_at=entry.created_at,
     )
 
@@ -81,5 +87,6 @@ def _suppression(document: Document) -> Suppression:
         topic=document.get("topic"),
         reason=SuppressionReason(document["reason"]),
         source=document.get("source", ""),
+        note=document.get("note", ""),
         created_at=document["created_at"],
     )

@@ -56,6 +56,7 @@ async def provider(server):
         (Phase.MAIL, "421 4.3.0 Closing", FailureClass.TRANSIENT, "421 4.3.0"),
         (Phase.MAIL, "452 4.3.1 No space", FailureClass.TRANSIENT, "452 4.3.1"),
         (Phase.MAIL, "550 5.7.1 Not from you", FailureClass.POLICY, "550 5.7.1"),
+        (Phase.MAIL, "550 5.1.2 Your domain is unknown", FailureClass.POLICY, "550 5.1.2"),
         (Phase.MAIL, "530 5.7.0 Authenticate", FailureClass.CONFIG, "530 5.7.0"),
         (Phase.RCPT, "450 4.2.0 Busy", FailureClass.TRANSIENT, "450 4.2.0"),
         (Phase.RCPT, "450 Busy", FailureClass.TRANSIENT, "450"),

@@ -5,7 +5,7 @@ code of another class than its reply is ignored, as such servers contradict them
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cdp.ports.provider import ANSWER_CHARS_MAX, FailureClass, Rejected
@@ -114,3 +114,10 @@ def asks_for_slower_pace(refusal: Rejected) -> bool:
         return False
     code, _, enhanced = refusal.code.partition(" ")
     return (code == "421" and enhanced != "4.4.2") or enhanced.startswith("4.7.")
+
+
+def of_sender(refusal: Rejected) -> Rejected:
+    """The same where the recipient had not been named yet: it is not its address that is wrong."""
+    if refusal.failure is not FailureClass.ADDRESS:
+        return refusal
+    return replace(refusal, failure=FailureClass.POLICY)

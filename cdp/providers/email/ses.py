@@ -63,12 +63,11 @@ class SesEmail(HttpProvider[EmailMessage]):
             raw = build(message)
         except ValueError as error:
             return Rejected(failure=FailureClass.CONTENT, code="unsendable", answer=str(error))
-        copies = [address.email for address in (*message.cc, *message.bcc)]
         more = {} if self._set is None else {"ConfigurationSetName": self._set}
         answer = await self._aws.call(
             lambda client: client.send_email(
                 FromEmailAddress=message.sender.email,
-                Destination={"ToAddresses": [message.to.email, *copies]},
+                Destination={"ToAddresses": [message.to.email, *message.copies]},
                 Content={"Raw": {"Data": raw}},
                 FeedbackForwardingEmailAddress=message.return_path,
                 **more,

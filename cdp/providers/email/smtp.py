@@ -301,10 +301,9 @@ class SmtpProvider(Provider[EmailMessage]):
         begin_before = call.begin_before(message)
         if asyncio.get_running_loop().time() >= begin_before:
             return NOT_STARTED
-        copies = (address.email for address in (*message.cc, *message.bcc))
         try:
             envelope = Envelope(
-                return_path=message.return_path, recipients=(message.to.email, *copies)
+                return_path=message.return_path, recipients=(message.to.email, *message.copies)
             )
             content = self._compose(message)
         except ValueError as error:

@@ -17,7 +17,7 @@ from typing import Final, Literal
 
 from cdp.channels.email import needs_smtputf8
 from cdp.ports.provider import ANSWER_CHARS_MAX, Accepted, FailureClass, Outcome, Rejected, Unknown
-from cdp.providers.email.classification import Reply, rejected
+from cdp.providers.email.classification import Reply, of_sender, rejected
 from cdp.providers.email.smtp_wire import SmtpWire, WireLost
 from cdp.providers.outbound import ForbiddenTarget, public_address
 
@@ -269,10 +269,11 @@ class SmtpConnection:
         replies, lost = await self._converse(
             [*commands, "DATA"] if is_alone else commands, decisive
         )
-        for reply in replies[:decisive]:
+        for number, reply in enumerate(replies[:decisive], start=1):
             if not reply.is_positive:
                 await self._end_refused(replies)
-                return self._refused(reply)
+                refusal = self._refused(reply)
+                return refusal if number == decisive else of_sender(refusal)
         recipients_end = len(commands)
         self._copies_refused = sum(
             not reply.is_positive for reply in replies[decisive:recipients_end]

@@ -102,3 +102,27 @@ async def test_a4_another_clients_list_is_its_own(tenant: Tenant, other: Tenant)
     assert foreign.status == 404
     shown = await other.get(f"/communications/{sent.json['id']}")
     assert shown.json["status"] == "accepted"
+
+
+async def test_one_entry_is_shown_with_its_note_and_anothers_is_none(tenant: Tenant, other: Tenant):
+    made = await tenant.post("/suppressions", entries(ADA | {"note": "by phone"}))
+    path = f"/suppressions/{made.json['items'][0]['id']}"
+
+    shown = (await tenant.get(path)).json
+
+    assert (shown["recipient"], shown["note"]) == ("ada@example.org", "by phone")
+    assert [(await other.get(path)).status, (await tenant.get("/suppressions/x")).status] == [
+        404
+    ] * 2
+
+
+async def test_a_recipient_is_found_in_any_spelling_where_the_channel_is_named(tenant: Tenant):
+    await tenant.post("/suppressions", entries(ADA))
+
+    async def found(query: str) -> int:
+        return len((await tenant.get(f"/suppressions?{query}")).json["items"])
+
+    assert await found("channel=email&recipient=ADA@example.org") == 1
+    assert await found("recipient=ada@example.org") == 1
+    assert await found("recipient=ADA@example.org") == 0
+    assert await found("channel=email&recipient=nobody") == 0

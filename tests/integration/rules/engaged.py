@@ -54,6 +54,11 @@ class Delivered:
     clock: LateClock
 
     @property
+    def item_recipient(self) -> str:
+        """Whom it went to."""
+        return str(self.mail["To"])
+
+    @property
     def pixel(self) -> str:
         """Its path."""
         return path_of(re.findall(r'<img src="([^"]+)"', self.html)[0])
@@ -111,11 +116,28 @@ def html_of(mail: Message) -> str:
 
 
 async def deliver(
-    rig: Rig, smtp: SmtpServer, html: str = HTML, *, wiring: Wiring | None = None, **fields: Any
+    rig: Rig,
+    smtp: SmtpServer,
+    html: str = HTML,
+    *,
+    wiring: Wiring | None = None,
+    offers: bool = False,
+    **fields: Any,
 ) -> Delivered:
-    """One email on its whole way."""
+    """One email on its whole way.
+
+    Args:
+        rig: where.
+        smtp: what takes it.
+        html: of its template.
+        wiring: of the process that renders it.
+        offers: whether its client's emails all carry the way out.
+        fields: of the request.
+    """
     wiring = wiring or rig.process("shard")
     client = await rig.client(wiring)
+    if offers:
+        await wiring.access_service().set_offers_unsubscribe(client.id, offers=True)
     await rig.template(wiring, client.id, "news", subject="News", html=html)
     request = replace(request_of(client.id, **fields), template="news", content=None)
     [item] = await accept(wiring, [request])

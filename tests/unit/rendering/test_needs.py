@@ -34,6 +34,7 @@ from cdp.rendering.needs import NEEDS_MAX, needs_of
         ("{% macro m(name) %}{{ name }}{% endmacro %}{{ m(other) }}{{ name }}", []),
         ("{% for name in names %}{{ name }}{% endfor %}{{ name }}", ["names"]),
         ("{{ recipient.email }}{{ recipient.name }}", []),
+        ("{{ unsubscribe_url }}", []),
         ("{{ lines[0] }}{{ data['a b'] }}{{ data[key] }}", ["data"]),
         ("{% raw %}{{ name }}{% endraw %}{# {{ name }} #}", []),
         ("{{ broken", []),
