@@ -215,7 +215,10 @@ class Platform:
                 async with self.http.get(f"{self.mailbox}api/messages", params=params) as answer:
                     body = await answer.json()
                 for item in body["items"]:
-                    file.write(json.dumps({"message_id": item["message_id"].strip("<>")}) + "\n")
+                    # Only an email carries the id that its log knows.
+                    if item["channel"] == "email":
+                        entry = {"message_id": item["message_id"].strip("<>")}
+                        file.write(json.dumps(entry) + "\n")
                 cursor = body.get("next_cursor")
                 if not cursor:
                     return

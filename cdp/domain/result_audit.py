@@ -356,7 +356,9 @@ def _ledger(
     elif taken > explained:
         sentence = f"The provider took it {taken} times, of which {explained} can be explained."
         verdict.findings.append(("V8", sentence))
-    if succeeded and not taken:
+    # A ledger goes by Message-ID, which only an email has.
+    is_in_ledgers = case.result is None or case.result["channel"] == "email"
+    if succeeded and not taken and is_in_ledgers:
         at = numbered[shape.outcomes[-1][0]]["created_at"]
         if terms.ledger_until is None or at < terms.ledger_until:
             verdict.findings.append(("V7", "It was delivered, but the provider does not know it."))
