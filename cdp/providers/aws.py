@@ -13,9 +13,9 @@ from aiobotocore.config import AioConfig
 from botocore import exceptions as aws
 from pydantic import Field, SecretStr
 
-from cdp.ports.provider import ANSWER_CHARS_MAX, FailureClass, ProviderTools, Rejected, Unknown
+from cdp.ports.provider import ANSWER_CHARS_MAX, FailureClass, Rejected, Unknown
 from cdp.providers.http_client import Unanswered, failure_of
-from cdp.providers.settings import ProviderSettings
+from cdp.providers.settings import OPERATORS_ONLY, ProviderSettings
 
 _COMMON: Final[Mapping[str, FailureClass]] = {
     "AccessDenied": FailureClass.CONFIG,
@@ -48,20 +48,16 @@ class AwsSettings(ProviderSettings):
     region: str = Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", examples=["eu-central-1"])
     access_key_id: str = Field(min_length=1, max_length=128, pattern=r"^\w+$")
     secret_access_key: SecretStr
-    endpoint_url: str | None = Field(None, max_length=200, pattern=r"^https?://[^/]+$")
+    endpoint_url: str | None = Field(
+        None,
+        max_length=200,
+        pattern=r"^https?://[^/]+$",
+        description="Another host than Amazon's.",
+        # botocore resolves names and follows redirects by itself, past our guard.
+        json_schema_extra=OPERATORS_ONLY,
+    )
     timeout_s: float = Field(15.0, gt=0, le=60)
     connections_max: int = Field(20, ge=1, le=200)
-
-
-def require_own_host(settings: AwsSettings, tools: ProviderTools) -> None:
-    """Refuse another host than Amazon's where a client has named it: botocore resolves names and
-    follows redirects by itself, past our guard (rule A7).
-
-    Raises:
-        ValueError: so it is.
-    """
-    if settings.endpoint_url is not None and not tools.reach_private:
-        raise ValueError("a client's account has Amazon's own endpoint")
 
 
 class AwsClient:

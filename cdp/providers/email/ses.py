@@ -18,10 +18,10 @@ from cdp.ports.provider import (
     Rejected,
     Unknown,
 )
-from cdp.providers.aws import AwsClient, AwsSettings, require_own_host
+from cdp.providers.aws import AwsClient, AwsSettings
 from cdp.providers.email.mime import build
 from cdp.providers.http_provider import HttpProvider
-from cdp.providers.settings import ProviderSettings
+from cdp.providers.settings import ProviderSettings, refuse_operators_only
 
 FAILURES: Final[Mapping[str, FailureClass]] = {
     "AccountSuspendedException": FailureClass.CONFIG,
@@ -54,7 +54,7 @@ class SesEmail(HttpProvider[EmailMessage]):
     @classmethod
     def open(cls, settings: Any, tools: ProviderTools) -> "SesEmail":
         """See `Adapter.open`."""
-        require_own_host(settings, tools)
+        refuse_operators_only(settings, tools)
         return cls(settings, tools)
 
     async def send(self, message: EmailMessage) -> Outcome:

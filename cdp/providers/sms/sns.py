@@ -17,9 +17,9 @@ from cdp.ports.provider import (
     SmsMessage,
     Unknown,
 )
-from cdp.providers.aws import AwsClient, AwsSettings, require_own_host
+from cdp.providers.aws import AwsClient, AwsSettings
 from cdp.providers.http_provider import HttpProvider
-from cdp.providers.settings import ProviderSettings
+from cdp.providers.settings import ProviderSettings, refuse_operators_only
 
 FAILURES: Final[Mapping[str, FailureClass]] = {
     "EndpointDisabled": FailureClass.ADDRESS,
@@ -63,7 +63,7 @@ class SnsSms(HttpProvider[SmsMessage]):
     @classmethod
     def open(cls, settings: Any, tools: ProviderTools) -> "SnsSms":
         """See `Adapter.open`."""
-        require_own_host(settings, tools)
+        refuse_operators_only(settings, tools)
         return cls(settings, tools)
 
     async def send(self, message: SmsMessage) -> Outcome:
