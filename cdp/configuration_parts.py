@@ -41,6 +41,7 @@ class ConfigurationParts(ProcessParts):
         return DeliveryConfigService(
             configs=DeliveryConfigs(self.database),
             senders=Senders(self.database),
+            providers=ProviderAccounts(self.database),
             clock=self.clock,
             random_bytes=secrets.token_bytes,
         )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from cdp.domain.delivery_config import ConfigLevel
 from cdp.domain.ids import ClientId, fresh_id, text_of
 from cdp.domain.provider_account import ACCOUNTS_MAX, ProviderAccount
 from cdp.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed, pointer_of
@@ -173,18 +174,32 @@ class ProviderService:
             account = await self.get(owner, name)
             if seen is not None and account.version not in seen:
                 raise PreconditionFailed
-            users = await self._configs.naming_provider(owner, name, limit=NAMED_MAX)
-            if users:
-                ids = ", ".join(text_of(level.id) for level in users)
-                raise Conflict(f"Delivery configurations name it: {ids}.")
+            await self._require_unused(owner, name)
             if await self._accounts.delete(owner, name, seen=account.version):
-                return
+                break
+        try:
+            # It may have been named since, by one who still saw it.
+            await self._require_unused(owner, name)
+        except Conflict:
+            await self._accounts.insert(account)
+            raise
 
-    async def unknown(self, owner: Owner, names: Iterable[str]) -> list[str]:
-        """Those of the names that neither this owner nor the platform has a provider of."""
-        found = await self._accounts.across_clients([] if owner is None else [owner])
-        known = {account.name for account in found}
-        return [name for name in names if name not in known]
+    async def _require_unused(self, owner: Owner, name: str) -> None:
+        if owner is None:
+            users = await self._users_of_the_platforms(name)
+        else:
+            users = await self._configs.naming_provider(owner, name, limit=NAMED_MAX)
+        if users:
+            ids = ", ".join(text_of(level.id) for level in users[:NAMED_MAX])
+            raise Conflict(f"Delivery configurations name it: {ids}.")
+
+    async def _users_of_the_platforms(self, name: str) -> list[ConfigLevel]:
+        """Every client may name the platform's; who has one of this name means that."""
+        levels = await self._configs.naming_provider_across_clients(name)
+        clients = [level.client_id for level in levels if level.client_id is not None]
+        found = await self._accounts.across_clients(clients)
+        own = {account.client_id for account in found if account.name == name} - {None}
+        return [level for level in levels if level.client_id not in own]
 
     async def accounts_across_clients(
         self, client_ids: Iterable[ClientId]

@@ -1,5 +1,6 @@
 """Providers over HTTP: credentials go in and never come out, and what is in use stays."""
 
+import asyncio
 import json
 import os
 from dataclasses import replace
@@ -242,7 +243,7 @@ async def test_what_a_delivery_configuration_names_must_be_there_and_stays(tenan
     await tenant.call("DELETE", f"/delivery-configs/{made.json['id']}")
     deleted = await tenant.call("DELETE", "/providers/backup")
 
-    assert unknown.pointers == {"/providers/0": "unknown"}
+    assert unknown.pointers == {"/providers/0": "unknown", "/providers/1": "unknown"}
     assert (made.status, made.json["providers"]) == (201, ["twilio", "backup"])
     assert refused.status == 409
     assert made.json["id"] in refused.json["detail"]
@@ -251,6 +252,38 @@ async def test_what_a_delivery_configuration_names_must_be_there_and_stays(tenan
     assert fields["providers"]["origin"]["level"] == "client"
     assert fields["at_least_once"]["value"] is False
     assert deleted.status == 204
+
+
+async def test_a_configuration_names_providers_of_its_channel(tenant: Tenant):
+    await tenant.post("/providers", twilio())
+    await tenant.post("/providers", smtp())
+
+    answers = [
+        await tenant.post("/delivery-configs", {**scope, "providers": ["mail", "twilio"]})
+        for scope in ({"channel": "email"}, {"channel": "push"}, {"campaign": "spring"})
+    ]
+
+    assert [answer.pointers for answer in answers] == [
+        {"/providers/1": "other_channel"},
+        {"/providers/0": "other_channel", "/providers/1": "other_channel"},
+        {"/providers/0": "other_channel", "/providers/1": "other_channel"},
+    ]
+    assert (await tenant.get("/delivery-configs")).json["items"] == []
+
+
+async def test_a_provider_that_goes_while_it_is_named_leaves_no_name_without_one(tenant: Tenant):
+    for turn in range(12):
+        await tenant.post("/providers", twilio())
+        config = {"channel": "sms", "campaign": f"c{turn}", "providers": ["twilio"]}
+        made, gone = await asyncio.gather(
+            tenant.post("/delivery-configs", config), tenant.call("DELETE", "/providers/twilio")
+        )
+
+        left = (await tenant.get(f"/delivery-configs?campaign=c{turn}")).json["items"]
+        there = (await tenant.get("/providers/twilio")).status == 200
+        assert (made.status, gone.status) in {(201, 409), (422, 204), (422, 409)}
+        assert there or not left
+        assert bool(left) is (made.status == 201)
 
 
 async def test_another_clients_provider_is_neither_seen_nor_named(tenant: Tenant, other: Tenant):
