@@ -40,7 +40,9 @@ def _sections() -> Iterator[str]:
         yield _prose(module)
         yield f"Repeats: {KEYS.get(kind, NO_KEY)}"
         yield _settings(kind)
-        failures = getattr(module, "FAILURES", None)
+        failures = dict(getattr(module, "FAILURES", {}))
+        for code, words, failure in getattr(module, "BY_WORDS", ()):
+            failures[f"{code}: … {words} …"] = failure
         if failures:
             yield _failures(failures)
 

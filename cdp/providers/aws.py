@@ -4,7 +4,7 @@ botocore's own retries are off: only the shard retries (rule D11).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from cdp.ports.provider import ANSWER_CHARS_MAX, FailureClass, Rejected, Unknown
 from cdp.providers.http_client import Unanswered, failure_of
 from cdp.providers.settings import OPERATORS_ONLY, ProviderSettings
 
-_COMMON: Final[Mapping[str, FailureClass]] = {
+COMMON_FAILURES: Final[Mapping[str, FailureClass]] = {
     "AccessDenied": FailureClass.CONFIG,
     "AccessDeniedException": FailureClass.CONFIG,
     "AuthorizationError": FailureClass.CONFIG,
@@ -40,6 +40,9 @@ _COMMON: Final[Mapping[str, FailureClass]] = {
     "RequestThrottled": FailureClass.THROTTLED,
 }
 """Source: "Common errors" in the API references of SES v2 and of SNS."""
+
+Words = tuple[str, str, FailureClass]
+"""A code, words in small letters that stand in its message, and what it means then."""
 
 
 class AwsSettings(ProviderSettings):
@@ -64,11 +67,25 @@ class AwsClient:
     """One service of an account, over kept-open connections."""
 
     def __init__(
-        self, service: str, settings: AwsSettings, failures: Mapping[str, FailureClass]
+        self,
+        service: str,
+        settings: AwsSettings,
+        failures: Mapping[str, FailureClass],
+        *,
+        by_words: Sequence[Words] = (),
     ) -> None:
+        """A client that is not connected yet.
+
+        Args:
+            service: its name to botocore.
+            settings: the account.
+            failures: what each of its error codes means.
+            by_words: where one code has several meanings, what is told by the message's words.
+        """
         self._service = service
+        self._by_words = by_words
         self._settings = settings
-        self._failures = {**_COMMON, **failures}
+        self._failures = failures
         self._stack = AsyncExitStack()
         self._opening = asyncio.Lock()
         self._client: Any = None
@@ -80,7 +97,14 @@ class AwsClient:
             Unanswered: with what is known of the message.
         """
         try:
-            return await operation(await self._opened())
+            client = await self._opened()
+        except (aws.BotoCoreError, ValueError) as error:
+            # Such as a profile that the environment names and nobody has: nothing was sent.
+            name = type(error).__name__
+            refused = Rejected(failure=FailureClass.CONFIG, code="account_unusable", answer=name)
+            raise Unanswered(refused) from None
+        try:
+            return await operation(client)
         except aws.ParamValidationError:
             refused = Rejected(failure=FailureClass.CONTENT, code="ParamValidation")
             raise Unanswered(refused) from None
@@ -102,11 +126,16 @@ class AwsClient:
         code = str(told.get("Code", ""))[:80]
         if status < 300:
             return Unknown(code="answer_unknown")
+        message = str(told.get("Message", ""))
+        failure = self._failures.get(code) or failure_of(status)
+        for of_code, words, meant in self._by_words:
+            if code == of_code and words in message.lower():
+                failure = meant
         after = str(meta.get("HTTPHeaders", {}).get("retry-after", ""))
         return Rejected(
-            failure=self._failures.get(code) or failure_of(status),
+            failure=failure,
             code=code if code and not code.isdigit() else str(status),
-            answer=str(told.get("Message", ""))[:ANSWER_CHARS_MAX],
+            answer=message[:ANSWER_CHARS_MAX],
             retry_after_s=float(after) if after.isdigit() and len(after) < 6 else None,
         )
 
@@ -127,6 +156,7 @@ class AwsClient:
                             connect_timeout=settings.timeout_s / 2,
                             read_timeout=settings.timeout_s,
                             parameter_validation=True,
+                            ignore_configured_endpoint_urls=True,
                         ),
                     )
                 )
