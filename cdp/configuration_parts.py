@@ -6,7 +6,7 @@ from typing import Any
 from cdp.domain.delivery_config import ALL, DeliveryConfig
 from cdp.domain.ids import ClientId
 from cdp.process_parts import ProcessParts
-from cdp.provider_wiring import secret_box
+from cdp.provider_wiring import reaches_private, secret_box
 from cdp.services.access_service import AccessService
 from cdp.services.dead_letter_service import DeadLetterService
 from cdp.services.delivery_config_service import DeliveryConfigService
@@ -41,6 +41,7 @@ class ConfigurationParts(ProcessParts):
         return DeliveryConfigService(
             configs=DeliveryConfigs(self.database),
             senders=Senders(self.database),
+            providers=ProviderAccounts(self.database),
             clock=self.clock,
             random_bytes=secrets.token_bytes,
         )
@@ -77,6 +78,7 @@ class ConfigurationParts(ProcessParts):
             box=secret_box(self.settings, lambda: self.state.secrets_key),
             clock=self.clock,
             random_bytes=secrets.token_bytes,
+            trusts_clients=reaches_private(self.settings),
         )
 
     def suppression_service(self) -> SuppressionService:

@@ -21,8 +21,13 @@ CdpError
 What a provider or a template may answer is a value, not an error: see `cdp.ports`.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
+
+POINTER_CHARS_MAX: Final = 200
+HALF_CHARACTER: Final = re.compile("[\ud800-\udfff]")
 
 
 class CdpError(Exception):
@@ -41,6 +46,13 @@ class FieldError:
     """Where: a JSON pointer (RFC 6901) into the body, or a parameter's name."""
     code: str
     detail: str
+
+
+def pointer_of(location: Iterable[Any]) -> str:
+    """A JSON pointer (RFC 6901), cut to a length that is fit to be shown."""
+    parts = (str(part).replace("~", "~0").replace("/", "~1") for part in location)
+    pointer = "".join(f"/{HALF_CHARACTER.sub('?', part)}" for part in parts)
+    return pointer[:POINTER_CHARS_MAX]
 
 
 class Invalid(CdpError):

@@ -6,17 +6,21 @@ takes emails, text messages and push notifications, and is a place that webhooks
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from cdp.ports.clock import Clock
 from cdp.ports.inbox import Inbox
 from cdp.ports.provider import Provider, ProviderTools
 from cdp.providers.registry import load
 from cdp.services.provider_roster import Account
-from cdp.services.secret_box import SecretBox
-from cdp.settings import Settings
+from cdp.services.secret_box import SecretBox, Unopenable
+from cdp.settings import Settings, WrongSettings
+
+_KEY_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_KEY: Final = re.compile(r"[0-9A-Fa-f]{64}")
 
 Kinds = Mapping[str, Mapping[str, Any]]
 """The settings of each kind of provider, in the order in which they are tried."""
@@ -32,9 +36,10 @@ class AccountOpener:
 
     def __call__(self, account: Account) -> Provider[Any]:
         """A provider. Nothing is connected before its first message."""
+        if not account.is_readable:
+            raise Unopenable
         adapter = load(account.kind)
-        near = self.settings.private_targets
-        reach_private = self.settings.mongo_uri is None if near is None else near
+        reach_private = reaches_private(self.settings)
         tools = ProviderTools(
             clock=self.clock,
             inbox=self.inbox,
@@ -45,17 +50,35 @@ class AccountOpener:
         return provider
 
 
+def reaches_private(settings: Settings) -> bool:
+    """Whether what clients name may be near: on a laptop they are its owner."""
+    near = settings.private_targets
+    return settings.mongo_uri is None if near is None else near
+
+
 def _calls_anybody(account: Account) -> bool:
     """Whether the messages themselves say where to connect to, whoever has set it up."""
     return account.kind in ("webhook.standard", "webhook.slack", "push.web")
 
 
 def secret_box(settings: Settings, embedded: Callable[[], bytes]) -> SecretBox:
-    """What providers' credentials are sealed with: the keys of the settings, or the embedded."""
+    """What providers' credentials are sealed with: the keys of the settings, or the embedded.
+
+    Raises:
+        WrongSettings: the settings hold no keys.
+    """
     if settings.secrets_keys is None:
         return SecretBox({"embedded": embedded()})
-    pairs = (entry.split(":", 1) for entry in settings.secrets_keys.get_secret_value().split(","))
-    return SecretBox({name.strip(): bytes.fromhex(key) for name, key in pairs})
+    keys: dict[str, bytes] = {}
+    for entry in settings.secrets_keys.get_secret_value().split(","):
+        name, _, key = (part.strip() for part in entry.partition(":"))
+        if not _KEY_NAME.fullmatch(name) or not _KEY.fullmatch(key) or name in keys:
+            raise WrongSettings(
+                "CDP_SECRETS_KEYS is NAME:KEY, several with commas: each name once, each key 64 "
+                "hexadecimal digits."
+            )
+        keys[name] = bytes.fromhex(key)
+    return SecretBox(keys)
 
 
 def default_accounts(settings: Settings, channel: str, *, hook_key: bytes) -> list[Account]:

@@ -9,7 +9,8 @@ from pydantic_core import PydanticUndefined
 
 from cdp.ports.provider import FailureClass
 from cdp.providers.registry import PROVIDERS
-from cdp.services.provider_service import kind_of
+from cdp.providers.settings import is_operators
+from cdp.services.provider_kinds import kind_of
 
 INTRODUCTION: Final = (
     "What can be named as `kind` of [a provider](../how-to/set-up-a-provider.md). The same is in "
@@ -39,7 +40,9 @@ def _sections() -> Iterator[str]:
         yield _prose(module)
         yield f"Repeats: {KEYS.get(kind, NO_KEY)}"
         yield _settings(kind)
-        failures = getattr(module, "FAILURES", None)
+        failures = dict(getattr(module, "FAILURES", {}))
+        for code, words, failure in getattr(module, "BY_WORDS", ()):
+            failures[f"{code}: … {words} …"] = failure
         if failures:
             yield _failures(failures)
 
@@ -62,6 +65,8 @@ def _row(name: str, secrets: tuple[str, ...], field: Any) -> str:
     default = field.default
     said = "needed" if default is PydanticUndefined else "" if default is None else f"`{default}`"
     described = (field.description or "").replace("|", "\\|")
+    if is_operators(field):
+        described = f"Only the operator may set it. {described}".strip()
     return f"| {shown} | {said} | {described} |"
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.table import Table
@@ -18,6 +18,8 @@ from cdp.services.delivery_config_service import ExplainedField
 from cdp.wiring import Wiring
 
 config_app = typer.Typer(help="Configure delivery and retries.", no_args_is_help=True)
+
+LISTS: Final = ("retry_on", "providers")
 
 ClientOption = Annotated[
     str | None, typer.Option("--client", help="The client's name; left out, all clients.")
@@ -133,7 +135,7 @@ def read_fields(given: list[str]) -> DeliveryConfig:
         if not equals or name not in FIELDS:
             detail = f"{text} is not NAME=VALUE with a name of {', '.join(FIELDS)}."
             raise Invalid([FieldError(pointer="", code="unknown", detail=detail)])
-        values[name] = value.split(",") if name == "retry_on" else value
+        values[name] = value.split(",") if name in LISTS else value
     return config_in(_checked(DeliveryFieldsIn, values))
 
 

@@ -1,5 +1,5 @@
 """The command line: `cdp up`, `down`, `status`, `demo`, `send`, `verify`, `client`, `key`,
-`config`, `campaign`, `sender`, `suppression`, `dead-letters`.
+`config`, `campaign`, `sender`, `provider`, `suppression`, `dead-letters`.
 
 Every refusal is one sentence on standard error and exit status 1.
 """
@@ -13,6 +13,7 @@ from cdp.cli import (
     database,
     dead_letters,
     delivery_configs,
+    providers,
     senders,
     suppressions,
 )
@@ -37,6 +38,7 @@ app.add_typer(clients.key_app, name="key")
 app.add_typer(delivery_configs.config_app, name="config")
 app.add_typer(campaigns.campaign_app, name="campaign")
 app.add_typer(senders.sender_app, name="sender")
+app.add_typer(providers.provider_app, name="provider")
 app.add_typer(suppressions.suppression_app, name="suppression")
 app.add_typer(dead_letters.dead_letters_app, name="dead-letters")
 

@@ -25,6 +25,8 @@ class Communication:
     cc: tuple[tuple[str, str], ...] = ()
     bcc: tuple[tuple[str, str], ...] = ()
     reply_to: tuple[str, str] | None = None
+    dkim_domain: str | None = None
+    """As `Identity.dkim_domain`."""
     headers: tuple[tuple[str, str], ...] = ()
     template: str | None = None
     template_version: int | None = None

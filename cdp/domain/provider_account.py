@@ -25,7 +25,9 @@ class ProviderAccount:
     settings: Mapping[str, Any]
     """Without the credentials."""
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    """The credentials by their field's name, sealed."""
+    """The credentials by their paths, such as `auth_token`, sealed."""
+    secrets_set_at: Mapping[str, datetime] = field(default_factory=dict)
+    """When each of them was given."""
     is_enabled: bool = True
     version: int
     """Rises with each change, from 1."""

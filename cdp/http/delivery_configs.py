@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from cdp.domain.delivery_config import FIELDS, ConfigScope, DeliveryConfig
 from cdp.domain.segment import Assignment, AssignmentKey
-from cdp.errors import FieldError, Invalid
+from cdp.errors import Invalid
 from cdp.http.answer import Answer, json_answer
 from cdp.http.call import Call
 from cdp.http.campaign_views import campaign_effect_view
@@ -22,7 +22,7 @@ _NAMED: Final = ("channel", "campaign", "segment")
 async def post_delivery_config(call: Call) -> Answer:
     """Add a level."""
     given = await json_body(call, DeliveryConfigIn)
-    config = await _config_of(call, given)
+    config = config_in(given)
     level = await call.services.delivery_configs.create(
         call.caller.client.id, scope_in(given), config
     )
@@ -55,7 +55,7 @@ async def get_delivery_config(call: Call) -> Answer:
 async def put_delivery_config(call: Call) -> Answer:
     """Let a level say something else."""
     given = await json_body(call, DeliveryFieldsIn)
-    config = await _config_of(call, given)
+    config = config_in(given)
     level = await call.services.delivery_configs.replace(
         call.caller.client.id,
         id_in_path(call),
@@ -63,18 +63,6 @@ async def put_delivery_config(call: Call) -> Answer:
         seen=versions_asked_for(call.headers),
     )
     return tagged_answer(delivery_config_view(level), level.version)
-
-
-async def _config_of(call: Call, given: DeliveryFieldsIn) -> DeliveryConfig:
-    """What is said, with providers that there are."""
-    config = config_in(given)
-    if config.providers:
-        unknown = await call.services.providers.unknown(call.caller.client.id, config.providers)
-        if unknown:
-            at = config.providers.index(unknown[0])
-            detail = f"There is no provider named {unknown[0]}."
-            raise Invalid([FieldError(pointer=f"/providers/{at}", code="unknown", detail=detail)])
-    return config
 
 
 async def delete_delivery_config(call: Call) -> Answer:

@@ -6,20 +6,18 @@ the bytes; only a body that fails one of them is read a second time, slowly, to 
 """
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any, ClassVar, Final, TypeVar
 
 import orjson
 from pydantic import BaseModel, RootModel, ValidationError
 
-from cdp.errors import FieldError, Invalid
+from cdp.errors import HALF_CHARACTER, FieldError, Invalid, pointer_of
 from cdp.http.problems import ERRORS_MAX, Malformed
 
 DEPTH_MAX: Final = 32
 INT_MIN: Final = -(2**63)
 INT_MAX: Final = 2**63 - 1
-POINTER_CHARS_MAX: Final = 200
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -38,7 +36,6 @@ _TAG_FAULTS: Final = {
 }
 _DIGITS: Final = bytes.maketrans(b"123456789", b"0" * 9)
 _LONG_NUMBER: Final = b"0" * 19
-_HALF_CHARACTER: Final = re.compile("[\ud800-\udfff]")
 _NOT_A_NUMBER: Final = object()
 _DEEP: Final = b"\n" + b"  " * (DEPTH_MAX + 1)
 
@@ -130,13 +127,6 @@ def _sentence(message: str) -> str:
     return message.removeprefix("Value error, ").rstrip(".") + "."
 
 
-def pointer_of(location: list[Any] | tuple[Any, ...]) -> str:
-    """A JSON pointer (RFC 6901), cut to a length that is fit to be shown."""
-    parts = (str(part).replace("~", "~0").replace("/", "~1") for part in location)
-    pointer = "".join(f"/{_HALF_CHARACTER.sub('?', part)}" for part in parts)
-    return pointer[:POINTER_CHARS_MAX]
-
-
 def _may_be_deep(values: list[Any]) -> bool:
     """Whether one of them nests deeper than it may, or holds a plain value just that deep.
 
@@ -219,7 +209,7 @@ def _text(text: str, at: tuple[str | int, ...]) -> Iterator[FieldError]:
             code="nul",
             detail="Text must not hold the character NUL.",
         )
-    if _HALF_CHARACTER.search(text):
+    if HALF_CHARACTER.search(text):
         yield FieldError(
             pointer=pointer_of(at),
             code="half_character",

@@ -234,7 +234,8 @@ class DeliveryFieldsIn(Input):
             min_length=1,
             max_length=PROVIDERS_MAX,
             description="Names of providers, yours or the platform's, in the order in which they "
-            "are tried. Where one is in trouble, the next one takes over.",
+            "are tried. Where one is in trouble, the next one takes over. Only in a configuration "
+            "that names their channel.",
         ),
     ] = None
 

@@ -24,7 +24,13 @@ class ProviderOut(Output):
     kind: str
     channel: str
     settings: Annotated[dict[str, Any], Field(description="Without the credentials.")]
-    credentials: Annotated[dict[str, bool], Field(description="Which of them are set.")]
+    credentials: Annotated[
+        dict[str, datetime | None],
+        Field(
+            description="When each was set; null if it is not. Of several under one setting the "
+            "name stands behind a slash."
+        ),
+    ]
     enabled: bool
     version: int
     created_at: datetime
@@ -118,7 +124,7 @@ PROVIDERS: Final[Sequence[Route]] = (
             tag="Providers",
             summary="Change a provider",
             description="What is left out of the settings goes back to its default, but for "
-            "credentials: those stay. In force within two seconds.",
+            "credentials: those stay, and null takes one away. In force within two seconds.",
             parameters=(PROVIDER_NAME, IF_MATCH),
             body=ProviderChangeIn,
             examples={"rotated": examples.PROVIDER_CHANGE},

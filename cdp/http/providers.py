@@ -1,5 +1,6 @@
 """`/providers`: accounts with vendors. Credentials only go in."""
 
+from datetime import datetime
 from typing import Any, Final
 
 from cdp.domain.provider_account import ProviderAccount
@@ -10,7 +11,7 @@ from cdp.http.json_body import json_body
 from cdp.http.pagination import cursor_of, limit_of, page_of
 from cdp.http.parameters import known_parameters, name_in_path
 from cdp.http.provider_models import ProviderChangeIn, ProviderIn
-from cdp.services.provider_service import kind_of, kinds
+from cdp.services.provider_kinds import kind_of, kinds
 
 _SCOPE: Final = "providers"
 
@@ -94,15 +95,23 @@ async def delete_provider(call: Call) -> Answer:
 
 
 def provider_view(account: ProviderAccount) -> dict[str, Any]:
-    """A provider; of a credential no more than whether it is set."""
+    """A provider; of a credential no more than whether, and when, it was set."""
     return {
         "name": account.name,
         "kind": account.kind,
         "channel": account.channel,
         "settings": dict(account.settings),
-        "credentials": {name: name in account.secrets for name in kind_of(account.kind).secrets},
+        "credentials": _credentials(account),
         "enabled": account.is_enabled,
         "version": account.version,
         "created_at": account.created_at,
         "updated_at": account.updated_at,
     }
+
+
+def _credentials(account: ProviderAccount) -> dict[str, datetime | None]:
+    kind = kind_of(account.kind)
+    unset = dict.fromkeys(name for name in kind.secrets if name not in kind.maps)
+    # One from before the times were kept was set when its account was.
+    given = {p: account.secrets_set_at.get(p, account.created_at) for p in account.secrets}
+    return {**unset, **given}

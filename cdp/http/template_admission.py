@@ -12,8 +12,7 @@ from cdp.domain.ids import ClientId
 from cdp.domain.segment import AssignmentKey
 from cdp.domain.template import ANY_LOCALE, TemplateVersion
 from cdp.domain.template_needs import Path
-from cdp.errors import CdpError, FieldError, Invalid
-from cdp.http.json_input import pointer_of
+from cdp.errors import CdpError, FieldError, Invalid, pointer_of
 from cdp.http.problems import ERRORS_MAX
 from cdp.services.client_config_service import ClientConfigService
 

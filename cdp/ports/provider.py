@@ -110,6 +110,8 @@ class EmailMessage(Message):
     """Without angle brackets; the same over all attempts."""
     return_path: str
     reply_to: EmailAddress | None = None
+    dkim_domain: str | None = None
+    """The domain that is to sign where the provider has its key; it aligns with the sender."""
     cc: tuple[EmailAddress, ...] = ()
     bcc: tuple[EmailAddress, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()

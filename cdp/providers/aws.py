@@ -4,7 +4,7 @@ botocore's own retries are off: only the shard retries (rule D11).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
@@ -13,11 +13,11 @@ from aiobotocore.config import AioConfig
 from botocore import exceptions as aws
 from pydantic import Field, SecretStr
 
-from cdp.ports.provider import ANSWER_CHARS_MAX, FailureClass, ProviderTools, Rejected, Unknown
+from cdp.ports.provider import ANSWER_CHARS_MAX, FailureClass, Rejected, Unknown
 from cdp.providers.http_client import Unanswered, failure_of
-from cdp.providers.settings import ProviderSettings
+from cdp.providers.settings import OPERATORS_ONLY, ProviderSettings
 
-_COMMON: Final[Mapping[str, FailureClass]] = {
+COMMON_FAILURES: Final[Mapping[str, FailureClass]] = {
     "AccessDenied": FailureClass.CONFIG,
     "AccessDeniedException": FailureClass.CONFIG,
     "AuthorizationError": FailureClass.CONFIG,
@@ -41,6 +41,9 @@ _COMMON: Final[Mapping[str, FailureClass]] = {
 }
 """Source: "Common errors" in the API references of SES v2 and of SNS."""
 
+Words = tuple[str, str, FailureClass]
+"""A code, words in small letters that stand in its message, and what it means then."""
+
 
 class AwsSettings(ProviderSettings):
     """An account with Amazon Web Services."""
@@ -48,31 +51,41 @@ class AwsSettings(ProviderSettings):
     region: str = Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", examples=["eu-central-1"])
     access_key_id: str = Field(min_length=1, max_length=128, pattern=r"^\w+$")
     secret_access_key: SecretStr
-    endpoint_url: str | None = Field(None, max_length=200, pattern=r"^https?://[^/]+$")
+    endpoint_url: str | None = Field(
+        None,
+        max_length=200,
+        pattern=r"^https?://[^/]+$",
+        description="Another host than Amazon's.",
+        # botocore resolves names and follows redirects by itself, past our guard.
+        json_schema_extra=OPERATORS_ONLY,
+    )
     timeout_s: float = Field(15.0, gt=0, le=60)
     connections_max: int = Field(20, ge=1, le=200)
-
-
-def require_own_host(settings: AwsSettings, tools: ProviderTools) -> None:
-    """Refuse another host than Amazon's where a client has named it: botocore resolves names and
-    follows redirects by itself, past our guard (rule A7).
-
-    Raises:
-        ValueError: so it is.
-    """
-    if settings.endpoint_url is not None and not tools.reach_private:
-        raise ValueError("a client's account has Amazon's own endpoint")
 
 
 class AwsClient:
     """One service of an account, over kept-open connections."""
 
     def __init__(
-        self, service: str, settings: AwsSettings, failures: Mapping[str, FailureClass]
+        self,
+        service: str,
+        settings: AwsSettings,
+        failures: Mapping[str, FailureClass],
+        *,
+        by_words: Sequence[Words] = (),
     ) -> None:
+        """A client that is not connected yet.
+
+        Args:
+            service: its name to botocore.
+            settings: the account.
+            failures: what each of its error codes means.
+            by_words: where one code has several meanings, what is told by the message's words.
+        """
         self._service = service
+        self._by_words = by_words
         self._settings = settings
-        self._failures = {**_COMMON, **failures}
+        self._failures = failures
         self._stack = AsyncExitStack()
         self._opening = asyncio.Lock()
         self._client: Any = None
@@ -84,7 +97,14 @@ class AwsClient:
             Unanswered: with what is known of the message.
         """
         try:
-            return await operation(await self._opened())
+            client = await self._opened()
+        except (aws.BotoCoreError, ValueError) as error:
+            # Such as a profile that the environment names and nobody has: nothing was sent.
+            name = type(error).__name__
+            refused = Rejected(failure=FailureClass.CONFIG, code="account_unusable", answer=name)
+            raise Unanswered(refused) from None
+        try:
+            return await operation(client)
         except aws.ParamValidationError:
             refused = Rejected(failure=FailureClass.CONTENT, code="ParamValidation")
             raise Unanswered(refused) from None
@@ -106,11 +126,16 @@ class AwsClient:
         code = str(told.get("Code", ""))[:80]
         if status < 300:
             return Unknown(code="answer_unknown")
+        message = str(told.get("Message", ""))
+        failure = self._failures.get(code) or failure_of(status)
+        for of_code, words, meant in self._by_words:
+            if code == of_code and words in message.lower():
+                failure = meant
         after = str(meta.get("HTTPHeaders", {}).get("retry-after", ""))
         return Rejected(
-            failure=self._failures.get(code) or failure_of(status),
+            failure=failure,
             code=code if code and not code.isdigit() else str(status),
-            answer=str(told.get("Message", ""))[:ANSWER_CHARS_MAX],
+            answer=message[:ANSWER_CHARS_MAX],
             retry_after_s=float(after) if after.isdigit() and len(after) < 6 else None,
         )
 
@@ -131,6 +156,7 @@ class AwsClient:
                             connect_timeout=settings.timeout_s / 2,
                             read_timeout=settings.timeout_s,
                             parameter_validation=True,
+                            ignore_configured_endpoint_urls=True,
                         ),
                     )
                 )

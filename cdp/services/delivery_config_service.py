@@ -1,6 +1,6 @@
 """Delivery configurations of one owner: made, read, changed and taken away, and explained."""
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from cdp.domain.ids import ClientId, fresh_id, text_of
 from cdp.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from cdp.ports.clock import Clock
 from cdp.storage.delivery_configs import DeliveryConfigs, Owner
+from cdp.storage.providers import ProviderAccounts
 from cdp.storage.senders import Senders
 
 
@@ -37,11 +38,13 @@ class DeliveryConfigService:
         *,
         configs: DeliveryConfigs,
         senders: Senders,
+        providers: ProviderAccounts,
         clock: Clock,
         random_bytes: Callable[[int], bytes],
     ) -> None:
         self._configs = configs
         self._senders = senders
+        self._providers = providers
         self._clock = clock
         self._random_bytes = random_bytes
 
@@ -49,11 +52,11 @@ class DeliveryConfigService:
         """Add a level.
 
         Raises:
-            Invalid: a field is out of its bounds, or names a sender that there is not.
+            Invalid: a field is out of its bounds, or names a sender or provider that there is not.
             Conflict: there is one of this scope, or there are too many.
         """
         _require_valid(config)
-        await self._require_sender(owner, scope, config)
+        await self._require_named(owner, scope, config)
         if await self._configs.count(owner) >= LEVELS_MAX:
             raise Conflict(f"There are at most {LEVELS_MAX:,} delivery configurations.")
         now = self._clock.now()
@@ -71,8 +74,8 @@ class DeliveryConfigService:
             which = "" if stored is None else f": {text_of(stored.id)}"
             raise Conflict(f"There is a delivery configuration for this already{which}.")
         try:
-            # The sender may have been taken away since, by one who saw nothing that names it.
-            await self._require_sender(owner, scope, config)
+            # What is named may have been taken away since, by one who saw nothing that names it.
+            await self._require_named(owner, scope, config)
         except Invalid:
             await self._configs.delete(owner, level.id, seen=level.version)
             raise
@@ -107,14 +110,14 @@ class DeliveryConfigService:
             seen: versions that the caller knows; None changes any.
 
         Raises:
-            Invalid: a field is out of its bounds, or names a sender that there is not.
+            Invalid: a field is out of its bounds, or names a sender or provider that there is not.
             NotFound: there is no such level.
             PreconditionFailed: its version is another.
         """
         _require_valid(config)
         while True:
             level = await self._seen(owner, level_id, seen)
-            await self._require_sender(owner, level.scope, config)
+            await self._require_named(owner, level.scope, config)
             changed = await self._configs.replace(
                 owner, level_id, config, seen=level.version, at=self._clock.now()
             )
@@ -122,7 +125,7 @@ class DeliveryConfigService:
             if changed is not None:
                 break
         try:
-            await self._require_sender(owner, level.scope, config)
+            await self._require_named(owner, level.scope, config)
         except Invalid:
             now = self._clock.now()
             await self._configs.replace(owner, level_id, level.config, seen=changed.version, at=now)
@@ -161,10 +164,16 @@ class DeliveryConfigService:
             raise PreconditionFailed
         return level
 
+    async def _require_named(
+        self, owner: Owner, scope: ConfigScope, config: DeliveryConfig
+    ) -> None:
+        """What is named must be there, and be for the channel that the level names."""
+        await self._require_sender(owner, scope, config)
+        await self._require_providers(owner, scope, config.providers or ())
+
     async def _require_sender(
         self, owner: Owner, scope: ConfigScope, config: DeliveryConfig
     ) -> None:
-        """A sender that is named must be there, and be for the channel that the level names."""
         if config.sender is None:
             return
         if owner is None:
@@ -179,11 +188,33 @@ class DeliveryConfigService:
                 f"This sender needs a configuration for the channel {sender.channel}.",
             )
 
+    async def _require_providers(
+        self, owner: Owner, scope: ConfigScope, names: Sequence[str]
+    ) -> None:
+        if not names:
+            return
+        found = await self._providers.across_clients([] if owner is None else [owner])
+        known = {account.name for account in found}
+        fit = {account.name for account in found if account.channel == scope.channel}
+        faults = [
+            FieldError(
+                pointer=f"/providers/{at}",
+                code="other_channel" if name in known else "unknown",
+                detail=f"This provider needs a configuration for its channel: {name}."
+                if name in known
+                else f"There is no provider named {name}.",
+            )
+            for at, name in enumerate(names)
+            if name not in fit
+        ]
+        if faults:
+            raise Invalid(faults)
+
     async def set(self, owner: Owner, scope: ConfigScope, config: DeliveryConfig) -> ConfigLevel:
         """Let the level of this scope say these fields as well; it is made if there is none.
 
         Raises:
-            Invalid: a field is out of its bounds, or names a sender that there is not.
+            Invalid: a field is out of its bounds, or names a sender or provider that there is not.
             PreconditionFailed: somebody else changed it at the same time.
         """
         level = await self._configs.at(owner, scope)

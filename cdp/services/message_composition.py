@@ -57,6 +57,7 @@ class Composer:
             message_id=f"{text_of(communication.result_id)}@{self.message_id_domain}",
             return_path=path,
             reply_to=_address(communication.reply_to) if communication.reply_to else None,
+            dkim_domain=communication.dkim_domain,
             cc=tuple(_address(pair) for pair in communication.cc),
             bcc=tuple(_address(pair) for pair in communication.bcc),
             headers=communication.headers,

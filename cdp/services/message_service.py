@@ -225,6 +225,7 @@ class MessageService:
             cc=envelope.cc,
             bcc=envelope.bcc,
             reply_to=envelope.reply_to or _answers_to(sender),
+            dkim_domain=None if sender is None else sender.identity.dkim_domain,
             headers=with_list_unsubscribe(job.request, job.client, url=self._unsubscribe_url(job)),
             topic=job.request.topic,
             template=job.version.name if job.version else None,

@@ -43,6 +43,9 @@ class Account:
     """With its credentials in clear."""
     is_clients: bool = False
     """Whether a client has set it up: then its hosts come from outside (rule A7)."""
+    is_readable: bool = True
+    """Whether its credentials could be opened. One that is not delivers nothing, and holds its
+    place: nothing goes through another's account for the lack of a key."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

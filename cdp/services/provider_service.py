@@ -1,35 +1,35 @@
 """Providers of one owner: set up, read, changed and taken away. Credentials only go in.
 
-What an account's settings may be says the adapter's own model; its `SecretStr` fields are sealed.
+What an account's settings may be says the adapter's own model: see `provider_kinds`.
 """
 
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from pydantic import BaseModel, SecretStr, ValidationError
-
+from cdp.domain.delivery_config import ConfigLevel
 from cdp.domain.ids import ClientId, fresh_id, text_of
 from cdp.domain.provider_account import ACCOUNTS_MAX, ProviderAccount
-from cdp.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
+from cdp.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed, pointer_of
 from cdp.ports.clock import Clock
-from cdp.providers.registry import PROVIDERS, UnknownProvider, load
+from cdp.services.provider_kinds import ProviderKind, kind_of, whole
 from cdp.services.provider_roster import Account
-from cdp.services.secret_box import SecretBox
+from cdp.services.secret_box import SecretBox, Unopenable
 from cdp.storage.delivery_configs import DeliveryConfigs
 from cdp.storage.providers import Owner, ProviderAccounts
 
 NAMED_MAX: Final = 3
+PAGE: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderKind:
-    """A kind of provider that there is."""
+class Resealed:
+    """What became of all credentials."""
 
-    kind: str
-    model: type[BaseModel]
-    secrets: tuple[str, ...]
-    """The fields that are credentials."""
+    accounts: int
+    """Accounts some of whose credentials an older key had sealed; now the current one has."""
+    unreadable: tuple[ProviderAccount, ...]
+    """Those some of whose credentials no key opens: they have to be given again."""
 
 
 class ProviderService:
@@ -43,12 +43,15 @@ class ProviderService:
         box: SecretBox,
         clock: Clock,
         random_bytes: Callable[[int], bytes],
+        trusts_clients: bool = False,
     ) -> None:
+        """`trusts_clients` says whether they may set what else only the operator may."""
         self._accounts = accounts
         self._configs = configs
         self._box = box
         self._clock = clock
         self._random_bytes = random_bytes
+        self._trusts_clients = trusts_clients
 
     async def create(
         self,
@@ -66,7 +69,9 @@ class ProviderService:
             Conflict: there is one of this name, or there are too many.
         """
         known = kind_of(kind)
-        _require_fit(known, settings)
+        plain, given = self._parted(owner, known, settings)
+        credentials = {path: secret for path, secret in given.items() if secret is not None}
+        checked = known.checked(plain, credentials)
         if await self._accounts.count(owner) >= ACCOUNTS_MAX:
             raise Conflict(f"There are at most {ACCOUNTS_MAX} providers.")
         now = self._clock.now()
@@ -76,8 +81,9 @@ class ProviderService:
             client_id=owner,
             name=name,
             kind=kind,
-            settings={n: v for n, v in settings.items() if n not in known.secrets},
-            secrets=self._sealed(known, settings, owner, account_id),
+            settings=checked,
+            secrets=self._sealed(credentials, owner, account_id),
+            secrets_set_at=dict.fromkeys(credentials, now),
             is_enabled=is_enabled,
             version=1,
             created_at=now,
@@ -96,7 +102,9 @@ class ProviderService:
         is_enabled: bool,
         seen: Container[int] | None,
     ) -> ProviderAccount:
-        """Let an account have these settings. A credential that is left out stays as it is.
+        """Let an account have these settings.
+
+        A credential that is left out stays as it is; one that is None is taken away.
 
         Raises:
             NotFound: there is no such account.
@@ -107,25 +115,37 @@ class ProviderService:
             account = await self.get(owner, name)
             if seen is not None and account.version not in seen:
                 raise PreconditionFailed
-            known = kind_of(account.kind)
-            _require_fit(known, {**self._opened(account), **settings})
             changed = await self._accounts.replace(
                 replace(
-                    account,
-                    settings={n: v for n, v in settings.items() if n not in known.secrets},
-                    secrets={
-                        **account.secrets,
-                        **self._sealed(known, settings, owner, account.id),
-                    },
+                    self._with_settings(account, settings),
                     is_enabled=is_enabled,
                     version=account.version + 1,
-                    updated_at=self._clock.now(),
                 ),
                 seen=account.version,
             )
             # Else somebody was quicker, and their version may be one that will do.
             if changed is not None:
                 return changed
+
+    def _with_settings(
+        self, account: ProviderAccount, settings: Mapping[str, Any]
+    ) -> ProviderAccount:
+        kind = kind_of(account.kind)
+        plain, given = self._parted(account.client_id, kind, settings)
+        now = self._clock.now()
+        set_at = {p: at for p, at in account.secrets_set_at.items() if p in account.secrets}
+        credentials: dict[str, Any] = dict(self._kept(account, leaving=given))
+        for path, secret in given.items():
+            set_at.pop(path, None)
+            if secret is not None:
+                credentials[path], set_at[path] = secret, now
+        return replace(
+            account,
+            settings=kind.checked(plain, credentials),
+            secrets=self._sealed(credentials, account.client_id, account.id),
+            secrets_set_at=set_at,
+            updated_at=now,
+        )
 
     async def get(self, owner: Owner, name: str) -> ProviderAccount:
         """One account.
@@ -154,25 +174,39 @@ class ProviderService:
             account = await self.get(owner, name)
             if seen is not None and account.version not in seen:
                 raise PreconditionFailed
-            users = await self._configs.naming_provider(owner, name, limit=NAMED_MAX)
-            if users:
-                ids = ", ".join(text_of(level.id) for level in users)
-                raise Conflict(f"Delivery configurations name it: {ids}.")
+            await self._require_unused(owner, name)
             if await self._accounts.delete(owner, name, seen=account.version):
-                return
+                break
+        try:
+            # It may have been named since, by one who still saw it.
+            await self._require_unused(owner, name)
+        except Conflict:
+            await self._accounts.insert(account)
+            raise
 
-    async def unknown(self, owner: Owner, names: Iterable[str]) -> list[str]:
-        """Those of the names that neither this owner nor the platform has a provider of."""
-        found = await self._accounts.across_clients([] if owner is None else [owner])
-        known = {account.name for account in found}
-        return [name for name in names if name not in known]
+    async def _require_unused(self, owner: Owner, name: str) -> None:
+        if owner is None:
+            users = await self._users_of_the_platforms(name)
+        else:
+            users = await self._configs.naming_provider(owner, name, limit=NAMED_MAX)
+        if users:
+            ids = ", ".join(text_of(level.id) for level in users[:NAMED_MAX])
+            raise Conflict(f"Delivery configurations name it: {ids}.")
+
+    async def _users_of_the_platforms(self, name: str) -> list[ConfigLevel]:
+        """Every client may name the platform's; who has one of this name means that."""
+        levels = await self._configs.naming_provider_across_clients(name)
+        clients = [level.client_id for level in levels if level.client_id is not None]
+        found = await self._accounts.across_clients(clients)
+        own = {account.client_id for account in found if account.name == name} - {None}
+        return [level for level in levels if level.client_id not in own]
 
     async def accounts_across_clients(
         self, client_ids: Iterable[ClientId]
     ) -> dict[ClientId | None, list[Account]]:
         """What may deliver for these clients: their own accounts, and the platform's under None.
 
-        Those that are switched off, or whose credentials can't be opened, are left out.
+        Those that are switched off are left out.
         """
         found = await self._accounts.across_clients(list(client_ids))
         by_owner: dict[ClientId | None, list[Account]] = {}
@@ -182,71 +216,97 @@ class ProviderService:
         return by_owner
 
     def ready(self, account: ProviderAccount) -> Account:
-        """The account with its credentials in clear."""
-        return Account(
+        """The account with its credentials in clear, where they can be read."""
+        ready = Account(
             key=text_of(account.id),
             version=account.version,
             name=account.name,
             kind=account.kind,
-            settings={**account.settings, **self._opened(account)},
             is_clients=account.client_id is not None,
         )
+        try:
+            return replace(ready, settings=whole(account.settings, self._opened(account)))
+        except Unopenable:
+            return replace(ready, is_readable=False)
+
+    async def reseal(self) -> Resealed:
+        """Seal with the current key what another has sealed, so that the other may go."""
+        done, unreadable, after = 0, list[ProviderAccount](), None
+        while page := await self._accounts.page_across_clients(after=after, limit=PAGE):
+            for account in page:
+                if all(map(self._box.is_current, account.secrets.values())):
+                    continue
+                try:
+                    opened = self._opened(account)
+                except Unopenable:
+                    unreadable.append(account)
+                    continue
+                sealed = self._sealed(opened, account.client_id, account.id)
+                # Where somebody was quicker, their change has sealed all of them.
+                await self._accounts.replace(replace(account, secrets=sealed), seen=account.version)
+                done += 1
+            after = page[-1].id
+        return Resealed(accounts=done, unreadable=tuple(unreadable))
+
+    def _parted(
+        self, owner: Owner, kind: ProviderKind, settings: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        refused = [] if owner is None or self._trusts_clients else kind.operators & set(settings)
+        if refused:
+            raise Invalid([_operators_only(name) for name in sorted(refused)])
+        return kind.part(settings)
 
     def _sealed(
-        self, kind: ProviderKind, settings: Mapping[str, Any], owner: Owner, account_id: bytes
+        self, credentials: Mapping[str, str], owner: Owner, account_id: bytes
     ) -> dict[str, bytes]:
-        bound_to = (owner or b"") + account_id
+        bound_to = _bound_to(owner, account_id)
         return {
-            name: self._box.seal(secret, bound_to=bound_to)
-            for name in kind.secrets
-            if isinstance(secret := settings.get(name), str)
+            path: self._box.seal(secret, bound_to=bound_to) for path, secret in credentials.items()
         }
 
     def _opened(self, account: ProviderAccount) -> dict[str, str]:
-        bound_to = (account.client_id or b"") + account.id
+        bound_to = _bound_to(account.client_id, account.id)
         return {
-            name: self._box.open(sealed, bound_to=bound_to)
-            for name, sealed in account.secrets.items()
+            path: self._box.open(sealed, bound_to=bound_to)
+            for path, sealed in account.secrets.items()
         }
 
+    def _kept(self, account: ProviderAccount, *, leaving: Container[str]) -> dict[str, str]:
+        """The credentials that are not in `leaving`.
 
-def kind_of(kind: str) -> ProviderKind:
-    """What is known of a kind.
-
-    Raises:
-        Invalid: there is none of this name.
-    """
-    try:
-        model: type[BaseModel] = load(kind).Settings
-    except UnknownProvider:
-        raise Invalid.at("/kind", "unknown", "There is no such kind of provider.") from None
-    secrets = tuple(
-        name for name, field in model.model_fields.items() if _is_secret(field.annotation)
-    )
-    return ProviderKind(kind=kind, model=model, secrets=secrets)
-
-
-def kinds() -> list[ProviderKind]:
-    """The platform's own kinds that can be set up."""
-    return [kind_of(name) for name in PROVIDERS]
-
-
-def _is_secret(annotation: Any) -> bool:
-    return annotation is SecretStr or SecretStr in getattr(annotation, "__args__", ())
-
-
-def _require_fit(kind: ProviderKind, settings: Mapping[str, Any]) -> None:
-    try:
-        kind.model.model_validate(dict(settings))
-    except ValidationError as error:
-        details = error.errors(include_url=False, include_context=False, include_input=False)
-        raise Invalid(
-            [
-                FieldError(
-                    pointer="/settings" + "".join(f"/{part}" for part in detail["loc"]),
-                    code=detail["type"],
-                    detail=detail["msg"].removeprefix("Value error, ").rstrip(".") + ".",
+        Raises:
+            Invalid: some of them can't be opened.
+        """
+        kept, lost = dict[str, str](), []
+        for path, sealed in account.secrets.items():
+            if path in leaving:
+                continue
+            try:
+                kept[path] = self._box.open(
+                    sealed, bound_to=_bound_to(account.client_id, account.id)
                 )
-                for detail in details[:20]
-            ]
-        ) from None
+            except Unopenable:
+                lost.append(path)
+        if lost:
+            raise Invalid([_unreadable(path) for path in lost])
+        return kept
+
+
+def _bound_to(owner: Owner, account_id: bytes) -> bytes:
+    return (owner or b"") + account_id
+
+
+def _operators_only(name: str) -> FieldError:
+    return FieldError(
+        pointer=pointer_of(("settings", name)),
+        code="operators_only",
+        detail="Only the operator of the platform may set this.",
+    )
+
+
+def _unreadable(path: str) -> FieldError:
+    return FieldError(
+        pointer=pointer_of(("settings", *path.split("/", 1))),
+        code="unreadable",
+        detail="The key that has sealed this is gone: give it again.",
+    )

@@ -30,6 +30,10 @@ class SecretBox:
         self._ciphers = {name: AESGCM(key) for name, key in keys.items()}
         self._current = next(iter(keys))
 
+    def is_current(self, sealed: bytes) -> bool:
+        """Whether the current key has sealed this."""
+        return _key_name(sealed) == self._current
+
     def seal(self, secret: str, *, bound_to: bytes) -> bytes:
         """The secret, readable only with the key and for what it is bound to."""
         name, nonce = self._current.encode(), os.urandom(NONCE_OCTETS)
@@ -42,12 +46,17 @@ class SecretBox:
         Raises:
             Unopenable: it can't be.
         """
-        end = 1 + sealed[0] if sealed else 0
-        cipher = self._ciphers.get(sealed[1:end].decode("utf-8", "replace"))
+        cipher = self._ciphers.get(_key_name(sealed))
         if cipher is None:
             raise Unopenable
+        end = 1 + sealed[0]
         nonce, rest = sealed[end : end + NONCE_OCTETS], sealed[end + NONCE_OCTETS :]
         try:
             return cipher.decrypt(nonce, rest, bound_to).decode()
         except (InvalidTag, ValueError):
             raise Unopenable from None
+
+
+def _key_name(sealed: bytes) -> str:
+    end = 1 + sealed[0] if sealed else 0
+    return sealed[1:end].decode("utf-8", "replace")

@@ -85,6 +85,10 @@ class DeliveryConfigs:
         query = {"client_id": owner, "fields.providers": name}
         return [_level(d) async for d in self._collection.find(query).limit(limit)]
 
+    async def naming_provider_across_clients(self, name: str) -> list[ConfigLevel]:
+        """Levels of anybody that name a provider so. Reads them all: for operators only."""
+        return [_level(d) async for d in self._collection.find({"fields.providers": name})]
+
     async def of_clients(
         self, client_ids: Sequence[ClientId]
     ) -> tuple[list[ConfigLevel], dict[ClientId, list[ConfigLevel]]]:

@@ -70,6 +70,14 @@ class ProviderAccounts:
         cursor = self._collection.find(query).sort([("client_id", 1), ("name", 1)])
         return [_account(document) async for document in cursor]
 
+    async def page_across_clients(
+        self, *, after: bytes | None, limit: int
+    ) -> list[ProviderAccount]:
+        """All accounts, by their ids."""
+        query: Document = {} if after is None else {"_id": {"$gt": after}}
+        cursor = self._collection.find(query).sort("_id", 1).limit(limit)
+        return [_account(document) async for document in cursor]
+
 
 def _document(account: ProviderAccount) -> Document:
     return {
@@ -79,6 +87,7 @@ def _document(account: ProviderAccount) -> Document:
         "kind": account.kind,
         "settings": dict(account.settings),
         "secrets": dict(account.secrets),
+        "secrets_set_at": dict(account.secrets_set_at),
         "enabled": account.is_enabled,
         "version": account.version,
         "created_at": account.created_at,
@@ -95,6 +104,8 @@ def _account(document: Document) -> ProviderAccount:
         kind=document["kind"],
         settings=document["settings"],
         secrets=document["secrets"],
+        # Accounts from before this field have none.
+        secrets_set_at=document.get("secrets_set_at", {}),
         is_enabled=document["enabled"],
         version=document["version"],
         created_at=created_at,

@@ -4,7 +4,7 @@ import hashlib
 from datetime import UTC, datetime
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -21,7 +21,7 @@ NEAR = ProviderTools(clock=CLOCK, reach_private=True)
 GUARDED = ProviderTools(clock=CLOCK)
 DATE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
-Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+Key = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 
 
 def fields_of(address: str, **changes: Any) -> dict[str, Any]:

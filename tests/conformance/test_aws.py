@@ -12,7 +12,14 @@ import orjson
 import pytest
 from moto.server import ThreadedMotoServer
 
-from cdp.ports.provider import Accepted, EmailAddress, EmailMessage, FailureClass, SmsMessage
+from cdp.ports.provider import (
+    Accepted,
+    EmailAddress,
+    EmailMessage,
+    FailureClass,
+    Rejected,
+    SmsMessage,
+)
 from cdp.providers.email import ses
 from cdp.providers.sms import sns
 from cdp.testing.http_provider_conformance import (
@@ -46,8 +53,8 @@ def letter(address: str, **changes: Any) -> EmailMessage:
     )  # fmt: skip
 
 
-def ses_error(status: int, code: str, **headers: str) -> Reply:
-    return json_reply(status, {"message": "…"}, **{"x-amzn-errortype": code}, **headers)
+def ses_error(status: int, code: str, message: str = "…", **headers: str) -> Reply:
+    return json_reply(status, {"message": message}, **{"x-amzn-errortype": code}, **headers)
 
 
 def ses_api(got: Got) -> Reply:
@@ -76,6 +83,26 @@ class TestSesEmail(HttpProviderConformance):
                 )
                 for code, failure in ses.FAILURES.items()
             ]
+            refusals += [
+                Refusal(
+                    reply=ses_error(400, "MessageRejected", said),
+                    failure=FailureClass.CONFIG,
+                    code="MessageRejected",
+                )
+                for said in (
+                    "Email address is not verified. The following identities failed the check in "
+                    "region EU-CENTRAL-1: news@shop.example",
+                    "Sending suspended for this account. For more information, please check the "
+                    "inbox of the email address associated with your AWS account.",
+                )
+            ]
+            refusals.append(
+                Refusal(
+                    reply=ses_error(400, "ThrottlingException", "Daily message quota exceeded"),
+                    failure=FailureClass.THROTTLED,
+                    code="ThrottlingException",
+                )
+            )
             refusals.append(
                 Refusal(reply=Reply(status=500), failure=FailureClass.TRANSIENT, code="500")
             )
@@ -104,8 +131,9 @@ def form_of(got: Got) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(got.body.decode()).items()}
 
 
-def sns_error(status: int, code: str, **headers: str) -> Reply:
-    body = f"<ErrorResponse><Error><Code>{code}</Code><Message>…</Message></Error></ErrorResponse>"
+def sns_error(status: int, code: str, message: str = "…", **headers: str) -> Reply:
+    error = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    body = f"<ErrorResponse>{error}</ErrorResponse>"
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Reply(status=status, body=body.encode(), headers={"Content-Type": "text/xml", **named})
 
@@ -129,6 +157,18 @@ class TestSnsSms(HttpProviderConformance):
             refusals = [
                 Refusal(reply=sns_error(400, code), failure=failure, code=code)
                 for code, failure in sns.FAILURES.items()
+            ]
+            refusals += [
+                Refusal(
+                    reply=sns_error(400, "InvalidParameter", f"Invalid parameter: {said}"),
+                    failure=failure,
+                    code="InvalidParameter",
+                )
+                for said, failure in (
+                    ("PhoneNumber Reason: +66123 is not valid to publish to", FailureClass.ADDRESS),
+                    ("AWS.SNS.SMS.SenderID Reason: too long", FailureClass.CONFIG),
+                    ("Message too long", FailureClass.CONTENT),
+                )
             ]
             refusals.append(
                 Refusal(
@@ -216,3 +256,28 @@ async def test_ses_gets_the_whole_message_and_every_copy():
 def test_a7_a_client_names_no_host_of_its_own(adapter, model):
     with pytest.raises(ValueError, match="endpoint"):
         adapter.open(model(**settings("http://169.254.169.254")), GUARDED)
+
+
+async def test_an_account_that_cannot_be_opened_has_sent_nothing(monkeypatch):
+    monkeypatch.setenv("AWS_PROFILE", "nobodys")
+    provider = sns.SnsSms.open(sns.SnsSettings(**settings("http://127.0.0.1:9")), NEAR)
+
+    [outcome] = await outcomes_of(provider, [text_to("+4915112345678")])
+    await provider.close()
+
+    assert isinstance(outcome, Rejected)
+    assert (outcome.failure, outcome.code) == (FailureClass.CONFIG, "account_unusable")
+
+
+async def test_a7_the_environment_of_the_machine_names_no_other_host(monkeypatch):
+    async with HttpVendor(sns_api, address_of=lambda got: form_of(got)["PhoneNumber"]) as vendor:
+        for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SNS"):
+            monkeypatch.setenv(name, vendor.url)
+        account = settings("", timeout_s=5.0) | {"endpoint_url": None, "region": "xx-nowhere-1"}
+        provider = sns.SnsSms.open(sns.SnsSettings(**account), NEAR)
+
+        [outcome] = await outcomes_of(provider, [text_to("+4915112345678")])
+        await provider.close()
+
+    assert not isinstance(outcome, Accepted)
+    assert vendor.got == []

@@ -9,8 +9,10 @@ no random boundary. Every line ends with CRLF and is at most 998 octets long.
 import binascii
 import re
 from collections.abc import Iterable
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import lru_cache
+from struct import Struct
 from typing import Final
 
 from cdp.channels.email import (
@@ -26,7 +28,10 @@ from cdp.channels.email import (
 )
 from cdp.ports.provider import EmailAddress, EmailMessage
 
+SENDERS_KEPT: Final = 256
+DATES_KEPT: Final = 256
 _LINE_OCTETS: Final = 76
+_LINES: Final = Struct(16 * f"{_LINE_OCTETS}s")
 _ENCODED_WORD_OCTETS_MAX: Final = 75
 _WORD_START: Final = "=?utf-8?b?"
 _WORD_END: Final = "?="
@@ -46,7 +51,7 @@ def build(message: EmailMessage) -> bytes:
         ValueError: the message holds what no header may hold, or it has no body.
     """
     lines = [
-        _mailboxes("From", (message.sender,)),
+        _from(message.sender),
         _mailboxes("To", (message.to,)),
     ]
     if message.cc:
@@ -54,8 +59,7 @@ def build(message: EmailMessage) -> bytes:
     if message.reply_to is not None:
         lines.append(_mailboxes("Reply-To", (message.reply_to,)))
     lines.append(_subject(message.subject))
-    assert message.date.tzinfo is not None, "a date without zone is not one moment"
-    lines.append(f"Date: {format_datetime(message.date.astimezone(UTC))}")
+    lines.append(_date(message.date))
     lines.append(_message_id(message.message_id))
     if len(message.headers) > HEADERS_MAX:
         raise ValueError(f"more than {HEADERS_MAX} extra headers")
@@ -100,9 +104,14 @@ def _base64(body: str) -> bytes:
     if "\r" in body:
         body = body.replace("\r\n", "\n").replace("\r", "\n")
     encoded = binascii.b2a_base64(body.replace("\n", "\r\n").encode(), newline=False)
-    return b"\r\n".join(
-        [encoded[at : at + _LINE_OCTETS] for at in range(0, len(encoded), _LINE_OCTETS)]
-    )
+    lines: list[bytes] = []
+    at = 0
+    # Sixteen at a time, in half the time of a slice for each.
+    while at + _LINES.size <= len(encoded):
+        lines += _LINES.unpack_from(encoded, at)
+        at += _LINES.size
+    lines += [encoded[a : a + _LINE_OCTETS] for a in range(at, len(encoded), _LINE_OCTETS)]
+    return b"\r\n".join(lines)
 
 
 def _subject(subject: str) -> str:
@@ -174,6 +183,19 @@ def _octets_in(chars: int) -> int:
     """How many octets an encoded word of so many characters carries; one character at least."""
     chars = min(chars, _ENCODED_WORD_OCTETS_MAX) - len(_WORD_START) - len(_WORD_END)
     return max(chars // 4 * 3, 6)
+
+
+@lru_cache(maxsize=DATES_KEPT)
+def _date(moment: datetime) -> str:
+    """Kept: what is resolved together has one date."""
+    assert moment.tzinfo is not None, "a date without zone is not one moment"
+    return f"Date: {format_datetime(moment.astimezone(UTC))}"
+
+
+@lru_cache(maxsize=SENDERS_KEPT)
+def _from(sender: EmailAddress) -> str:
+    """Kept: what a worker sends comes from few senders."""
+    return _mailboxes("From", (sender,))
 
 
 def _mailboxes(name: str, addresses: Iterable[EmailAddress]) -> str:

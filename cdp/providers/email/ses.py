@@ -1,10 +1,11 @@
 """Email through Amazon SES, by its API v2, as raw MIME: the same bytes in every attempt.
 
-Source: docs.aws.amazon.com/ses/latest/APIReference-V2: "SendEmail" and its errors. It takes no
+Source: docs.aws.amazon.com/ses/latest/APIReference-V2: "SendEmail" and its errors; the developer
+guide's "Amazon SES email sending errors" and "Errors related to the sending quotas". It takes no
 idempotency key.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from pydantic import Field
@@ -18,12 +19,13 @@ from cdp.ports.provider import (
     Rejected,
     Unknown,
 )
-from cdp.providers.aws import AwsClient, AwsSettings, require_own_host
+from cdp.providers.aws import COMMON_FAILURES, AwsClient, AwsSettings, Words
 from cdp.providers.email.mime import build
 from cdp.providers.http_provider import HttpProvider
-from cdp.providers.settings import ProviderSettings
+from cdp.providers.settings import ProviderSettings, refuse_operators_only
 
 FAILURES: Final[Mapping[str, FailureClass]] = {
+    **COMMON_FAILURES,
     "AccountSuspendedException": FailureClass.CONFIG,
     "BadRequestException": FailureClass.CONTENT,
     "LimitExceededException": FailureClass.THROTTLED,
@@ -33,6 +35,13 @@ FAILURES: Final[Mapping[str, FailureClass]] = {
     "SendingPausedException": FailureClass.CONFIG,
     "TooManyRequestsException": FailureClass.THROTTLED,
 }
+
+BY_WORDS: Final[Sequence[Words]] = (
+    # The sender, or with a new account ("sandbox") the recipient, is not verified in this region.
+    ("MessageRejected", "not verified", FailureClass.CONFIG),
+    ("MessageRejected", "sending suspended", FailureClass.CONFIG),
+    ("MessageRejected", "sending paused", FailureClass.CONFIG),
+)
 
 
 class SesSettings(AwsSettings):
@@ -49,12 +58,12 @@ class SesEmail(HttpProvider[EmailMessage]):
     def __init__(self, settings: SesSettings, tools: ProviderTools) -> None:
         super().__init__(concurrency=settings.connections_max)
         self._set = settings.configuration_set
-        self._aws = AwsClient("sesv2", settings, FAILURES)
+        self._aws = AwsClient("sesv2", settings, FAILURES, by_words=BY_WORDS)
 
     @classmethod
     def open(cls, settings: Any, tools: ProviderTools) -> "SesEmail":
         """See `Adapter.open`."""
-        require_own_host(settings, tools)
+        refuse_operators_only(settings, tools)
         return cls(settings, tools)
 
     async def send(self, message: EmailMessage) -> Outcome:

@@ -12,9 +12,9 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from cdp.ports.provider import (
     Accepted,
@@ -36,7 +36,7 @@ from cdp.providers.email.smtp_connection import (
     SmtpAccount,
     SmtpConnection,
 )
-from cdp.providers.settings import ProviderSettings
+from cdp.providers.settings import OPERATORS_ONLY, ProviderSettings, refuse_operators_only
 from cdp.providers.turns import NOT_STARTED, DeliverCall, Turns
 
 __all__ = ["SmtpAccount", "SmtpProvider"]
@@ -44,6 +44,21 @@ __all__ = ["SmtpAccount", "SmtpProvider"]
 ACCEPTED_BEFORE_GROWTH: Final = 50
 
 _logger = logging.getLogger(__name__)
+
+
+def _require_key(pem: SecretStr) -> SecretStr:
+    private_key(pem.get_secret_value())
+    return pem
+
+
+DkimRecord = Annotated[
+    str,
+    Field(
+        max_length=253,
+        pattern=r"^[a-z0-9]([a-z0-9._-]*[a-z0-9])?\._domainkey\.[a-z0-9]([a-z0-9.-]*[a-z0-9])?$",
+    ),
+]
+DkimKey = Annotated[SecretStr, AfterValidator(_require_key)]
 
 
 class SmtpSettings(ProviderSettings):
@@ -57,41 +72,57 @@ class SmtpSettings(ProviderSettings):
     username: str | None = Field(None, max_length=200)
     password: SecretStr | None = None
     connections_max: int = Field(8, ge=1, le=50)
-    tls_ca_file: str | None = Field(None, max_length=500)
-
-    dkim_domain: str | None = Field(
-        None,
+    helo_name: str = Field(
+        "localhost",
         max_length=253,
-        pattern=r"^[a-z0-9.-]+$",
-        description="Emails from this domain and those below it are signed for it.",
+        pattern=r"^[A-Za-z0-9.:\[\]-]+$",
+        description="What we call ourselves in EHLO; many servers want a name that leads back.",
     )
-    dkim_selector: str | None = Field(None, max_length=63, pattern=r"^[a-z0-9.-]+$")
-    dkim_private_key: SecretStr | None = Field(
-        None, description="In PEM: RSA of 2048 bits, or Ed25519."
+    tls_ca_file: str | None = Field(
+        None,
+        max_length=500,
+        description="Whom to trust instead of the system's authorities.",
+        json_schema_extra=OPERATORS_ONLY,
     )
-
-    @field_validator("dkim_private_key")
-    @classmethod
-    def _is_key(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            private_key(value.get_secret_value())
-        return value
+    dkim_keys: dict[DkimRecord, DkimKey] = Field(
+        {},
+        max_length=50,
+        description="Private keys in PEM, RSA with 2048 to 4096 bits or Ed25519, each under the "
+        "name of its public key's record, `SELECTOR._domainkey.DOMAIN`. Emails from a domain, or "
+        "from one below it, are signed with all of the domain's keys.",
+    )
 
     @model_validator(mode="after")
     def _is_whole(self) -> "SmtpSettings":
-        if self.username is not None and self.password is None:
-            raise ValueError("a user name needs a password")
-        dkim = (self.dkim_domain, self.dkim_selector, self.dkim_private_key)
-        if any(dkim) and not all(dkim):
-            raise ValueError("DKIM needs a domain, a selector and a private key")
+        if (self.username is None) != (self.password is None):
+            raise ValueError("a user name needs a password, and a password a user name")
+        try:
+            self.account(public_only=True)
+        except UnicodeError:
+            raise ValueError("the host is not the name of one") from None
         return self
 
-    def signer(self) -> Signer | None:
-        """Who signs, where it is set."""
-        if not (self.dkim_domain and self.dkim_selector and self.dkim_private_key):
-            return None
-        key = private_key(self.dkim_private_key.get_secret_value())
-        return Signer(domain=self.dkim_domain, selector=self.dkim_selector, key=key)
+    def account(self, *, public_only: bool) -> SmtpAccount:
+        """The mail server.
+
+        Raises:
+            ValueError: it can't be used so.
+        """
+        return SmtpAccount(
+            host=self.host,
+            port=self.port,
+            security=self.security,
+            username=self.username,
+            password=self.password.get_secret_value() if self.password else None,
+            connections_max=self.connections_max,
+            helo_name=self.helo_name,
+            tls_ca_file=self.tls_ca_file,
+            public_only=public_only,
+        )
+
+    def signers(self) -> list[Signer]:
+        """Who signs."""
+        return [Signer.at(name, pem.get_secret_value()) for name, pem in self.dkim_keys.items()]
 
 
 class SmtpProvider(Provider[EmailMessage]):
@@ -124,19 +155,11 @@ class SmtpProvider(Provider[EmailMessage]):
     @classmethod
     def open(cls, settings: Any, tools: ProviderTools) -> "SmtpProvider":
         """See `Adapter.open`."""
-        password, signer = settings.password, settings.signer()
+        refuse_operators_only(settings, tools)
+        signers = settings.signers()
         return cls(
-            SmtpAccount(
-                host=settings.host,
-                port=settings.port,
-                security=settings.security,
-                username=settings.username,
-                password=password.get_secret_value() if password else None,
-                connections_max=settings.connections_max,
-                tls_ca_file=settings.tls_ca_file,
-                public_only=not tools.reach_private,
-            ),
-            compose=build if signer is None else signing(signer),
+            settings.account(public_only=not tools.reach_private),
+            compose=signing(signers) if signers else build,
         )
 
     async def deliver(self, messages: Sequence[EmailMessage], report: Report[EmailMessage]) -> None:

@@ -27,7 +27,7 @@ from cdp.ports.provider import (
 )
 from cdp.providers.http_client import HttpAnswer, refused
 from cdp.providers.http_provider import HttpProvider
-from cdp.providers.settings import ProviderSettings
+from cdp.providers.settings import OPERATORS_ONLY, ProviderSettings, refuse_operators_only
 
 HOSTS: Final = {
     "production": "https://api.push.apple.com",
@@ -75,9 +75,19 @@ class ApnsSettings(ProviderSettings):
     private_key: SecretStr = Field(description="The key (.p8), in PEM.")
     topic: str = Field(pattern=r"^[A-Za-z0-9.-]{1,200}$", description="The app's bundle id.")
     environment: Literal["production", "sandbox"] = "production"
-    base_url: str | None = Field(None, max_length=200, pattern=r"^https://[^/]+$")
+    base_url: str | None = Field(
+        None,
+        max_length=200,
+        pattern=r"^https://[^/]+$",
+        description="Another host than Apple's.",
+        # httpx resolves names by itself, past our guard.
+        json_schema_extra=OPERATORS_ONLY,
+    )
     ca_file: str | None = Field(
-        None, max_length=500, description="Whom to trust instead of the system's authorities."
+        None,
+        max_length=500,
+        description="Whom to trust instead of the system's authorities.",
+        json_schema_extra=OPERATORS_ONLY,
     )
     timeout_s: float = Field(15.0, gt=0, le=60)
     concurrency: int = Field(100, ge=1, le=500, description="Streams of the one connection.")
@@ -110,6 +120,7 @@ class ApnsPush(HttpProvider[PushMessage]):
     @classmethod
     def open(cls, settings: Any, tools: ProviderTools) -> "ApnsPush":
         """See `Adapter.open`."""
+        refuse_operators_only(settings, tools)
         return cls(settings, tools)
 
     async def send(self, message: PushMessage) -> Outcome:

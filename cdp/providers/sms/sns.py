@@ -4,7 +4,7 @@ Source: docs.aws.amazon.com/sns/latest/api: "Publish" and its errors; the develo
 attributes". Publish to a phone number takes no idempotency key.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field
@@ -17,13 +17,14 @@ from cdp.ports.provider import (
     SmsMessage,
     Unknown,
 )
-from cdp.providers.aws import AwsClient, AwsSettings, require_own_host
+from cdp.providers.aws import COMMON_FAILURES, AwsClient, AwsSettings, Words
 from cdp.providers.http_provider import HttpProvider
-from cdp.providers.settings import ProviderSettings
+from cdp.providers.settings import ProviderSettings, refuse_operators_only
 
 FAILURES: Final[Mapping[str, FailureClass]] = {
+    **COMMON_FAILURES,
     "EndpointDisabled": FailureClass.ADDRESS,
-    "InvalidParameter": FailureClass.ADDRESS,
+    "InvalidParameter": FailureClass.CONTENT,
     "InvalidParameterValue": FailureClass.CONTENT,
     "KMSAccessDenied": FailureClass.CONFIG,
     "KMSDisabled": FailureClass.CONFIG,
@@ -34,10 +35,17 @@ FAILURES: Final[Mapping[str, FailureClass]] = {
     "NotFound": FailureClass.CONFIG,
     "OptedOut": FailureClass.POLICY,
     "PlatformApplicationDisabled": FailureClass.CONFIG,
+    "ParameterValueInvalid": FailureClass.CONTENT,
     "Throttled": FailureClass.THROTTLED,
     "UserError": FailureClass.CONTENT,
     "ValidationException": FailureClass.CONTENT,
 }
+
+BY_WORDS: Final[Sequence[Words]] = (
+    ("InvalidParameter", "phonenumber", FailureClass.ADDRESS),
+    ("InvalidParameter", "senderid", FailureClass.CONFIG),
+    ("InvalidParameter", "originationnumber", FailureClass.CONFIG),
+)
 
 
 class SnsSettings(AwsSettings):
@@ -58,12 +66,12 @@ class SnsSms(HttpProvider[SmsMessage]):
         if settings.max_price_usd is not None:
             price = {"DataType": "Number", "StringValue": f"{settings.max_price_usd:.5f}"}
             self._attributes["AWS.SNS.SMS.MaxPrice"] = price
-        self._aws = AwsClient("sns", settings, FAILURES)
+        self._aws = AwsClient("sns", settings, FAILURES, by_words=BY_WORDS)
 
     @classmethod
     def open(cls, settings: Any, tools: ProviderTools) -> "SnsSms":
         """See `Adapter.open`."""
-        require_own_host(settings, tools)
+        refuse_operators_only(settings, tools)
         return cls(settings, tools)
 
     async def send(self, message: SmsMessage) -> Outcome:

@@ -314,6 +314,7 @@ def _delivery_configs(database: Database, clock: Clock) -> DeliveryConfigService
     return DeliveryConfigService(
         configs=DeliveryConfigs(database),
         senders=Senders(database),
+        providers=ProviderAccounts(database),
         clock=clock,
         random_bytes=os.urandom,
     )

@@ -29,6 +29,7 @@ from cdp.ports.clock import Clock, SystemClock
 from cdp.ports.handoff import Report, Resolution, WorkerLost
 from cdp.ports.provider import EmailMessage, Provider
 from cdp.ports.provider import Report as TellOutcome
+from cdp.providers.email.mime import build
 from cdp.providers.email.smtp import SmtpAccount, SmtpProvider
 from cdp.services.communication_intake import Accepted
 from cdp.services.delivery_service import DeliveryLimits, DeliveryService
@@ -223,7 +224,9 @@ async def recorded(*workers: DeliveryService, within_s: float = 10.0) -> None:
     await eventually(lambda: not any(worker.in_flight for worker in workers), within_s)
 
 
-def smtp_provider(server: SmtpServer, **changes: Any) -> SmtpProvider:
+def smtp_provider(
+    server: SmtpServer, *, compose: Callable[[EmailMessage], bytes] = build, **changes: Any
+) -> SmtpProvider:
     """The real adapter to the scripted server, patient enough for a busy machine."""
     fields: dict[str, Any] = {
         "host": server.host,
@@ -232,7 +235,7 @@ def smtp_provider(server: SmtpServer, **changes: Any) -> SmtpProvider:
         "connections_max": 4,
         "growth_pause_s": 0.0,
     }
-    return SmtpProvider(SmtpAccount(**(fields | changes)))
+    return SmtpProvider(SmtpAccount(**(fields | changes)), compose=compose)
 
 
 def message_ids(server: SmtpServer) -> Counter[str]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from cdp.domain.delivery_config import ALL, ConfigScope, DeliveryConfig
+from cdp.domain.delivery_config import ConfigScope, DeliveryConfig
 from cdp.domain.event import EventName, Status
 from cdp.testing.smtp_server import SmtpServer
 from cdp.testing.smtp_session import Phase, reply
@@ -11,6 +11,8 @@ from tests.integration.rules.rig import accept_many, events_of, statuses
 from tests.waiting import eventually
 
 E = EventName
+
+EMAIL = ConfigScope(channel="email")
 
 
 async def two_servers(wiring, client_id, first: SmtpServer, second: SmtpServer, **config):
@@ -21,7 +23,7 @@ async def two_servers(wiring, client_id, first: SmtpServer, second: SmtpServer, 
             client_id, name=name, kind="email.smtp", settings=settings
         )
     await wiring.delivery_config_service().set(
-        client_id, ALL, DeliveryConfig(providers=("first", "second"), **config)
+        client_id, EMAIL, DeliveryConfig(providers=("first", "second"), **config)
     )
 
 
@@ -100,7 +102,9 @@ async def test_a_campaign_may_have_a_provider_of_its_own(rig, smtp):
     async with SmtpServer() as bulk:
         await two_servers(wiring, client.id, smtp, bulk)
         await wiring.delivery_config_service().create(
-            client.id, ConfigScope(campaign="spring"), DeliveryConfig(providers=("second",))
+            client.id,
+            ConfigScope(channel="email", campaign="spring"),
+            DeliveryConfig(providers=("second",)),
         )
         mine = await accept_many(wiring, client.id, 3, campaign="spring")
         rest = await accept_many(wiring, client.id, 2)
@@ -121,7 +125,9 @@ async def test_without_a_provider_that_is_there_messages_wait_and_a_new_one_take
     providers = wiring.provider_service()
     await providers.create(client.id, name="mail", kind="email.smtp", settings=settings)
     await providers.replace(client.id, "mail", settings=settings, is_enabled=False, seen=None)
-    await wiring.delivery_config_service().set(client.id, ALL, DeliveryConfig(providers=("mail",)))
+    await wiring.delivery_config_service().set(
+        client.id, EMAIL, DeliveryConfig(providers=("mail",))
+    )
     items = await accept_many(wiring, client.id, 3)
     service = wiring.delivery_service(worker="worker", channel="email")
     shard = LittleShard(wiring, service)

@@ -22,6 +22,10 @@ def test_what_is_written_is_what_is_read(number):
     assert read_fields([f"attempts_max={number}"]).attempts_max == number
 
 
+def test_providers_are_named_in_their_order():
+    assert read_fields(["providers=ses,mail"]) == DeliveryConfig(providers=("ses", "mail"))
+
+
 @pytest.mark.parametrize(
     ("text", "part"),
     [

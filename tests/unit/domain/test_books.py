@@ -319,14 +319,6 @@ def test_v7_what_was_delivered_after_the_ledger_was_written_need_not_be_in_it():
     assert judge(case_of(log_of(SENT), ledger=[]), before).findings == []
 
 
-def test_v7_only_an_email_has_the_id_that_a_ledger_goes_by():
-    events = log_of(SENT)
-    text_message = result_of(events, channel="sms", lane="sms.default")
-
-    assert judge(case_of(events, text_message, ledger=[]), TERMS).findings == []
-    assert rules(judge(case_of(events, ledger=[]), TERMS)) == {"V7"}
-
-
 @pytest.mark.parametrize("stop", [E.CANCELLED, E.SUPPRESSED])
 def test_v9_an_attempt_after_a_stop_is_found(stop):
     events = log_of([*SENT[:3], stop, E.DELIVERY_ATTEMPTED])

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdp.errors import Invalid
+from cdp.errors import Invalid, pointer_of
 from cdp.http.communication_models import CommunicationIn
-from cdp.http.json_input import DEPTH_MAX, INT_MAX, INT_MIN, loads, pointer_of, validate
+from cdp.http.json_input import DEPTH_MAX, INT_MAX, INT_MIN, loads, validate
 from cdp.http.problems import Malformed
 
 texts = st.text(st.characters(codec=None)) | st.sampled_from(["$ne", "a\0", "\ud800", "$", "é"])

@@ -53,13 +53,13 @@ def is_verified(content: bytes) -> bool:
 
 @pytest.mark.parametrize("signer", SIGNERS.values(), ids=SIGNERS)
 def test_e6_dkimpy_verifies_what_we_sign(signer):
-    assert is_verified(signing(signer)(MESSAGE))
+    assert is_verified(signing([signer])(MESSAGE))
 
 
 @pytest.mark.parametrize("signer", SIGNERS.values(), ids=SIGNERS)
 def test_d7_a_repeat_is_the_same_bytes(signer):
-    assert signing(signer)(MESSAGE) == signing(signer)(replace(MESSAGE, attempt=2))
-    assert b" t=" not in signing(signer)(MESSAGE).partition(b"\r\nFrom:")[0]
+    assert signing([signer])(MESSAGE) == signing([signer])(replace(MESSAGE, attempt=2))
+    assert b" t=" not in signing([signer])(MESSAGE).partition(b"\r\nFrom:")[0]
 
 
 @pytest.mark.parametrize(
@@ -74,14 +74,14 @@ def test_d7_a_repeat_is_the_same_bytes(signer):
     ],
 )
 def test_e6_what_was_changed_or_added_is_not_verified(find, put):
-    signed = signing(SIGNERS["rsa"])(MESSAGE)
+    signed = signing([SIGNERS["rsa"]])(MESSAGE)
     assert signed.count(find) >= 1
 
     assert not is_verified(signed.replace(find, put, 1))
 
 
 def test_e6_a_changed_body_is_not_verified():
-    head, _, body = signing(SIGNERS["rsa"])(MESSAGE).partition(b"\r\n\r\n")
+    head, _, body = signing([SIGNERS["rsa"]])(MESSAGE).partition(b"\r\n\r\n")
     at = re.search(rb"\r\n\r\n([A-Za-z0-9+/]{8})", body)
     assert at is not None
     changed = body.replace(at[1], at[1].swapcase(), 1)
@@ -91,7 +91,7 @@ def test_e6_a_changed_body_is_not_verified():
 
 
 def test_e6_only_what_is_from_the_domain_is_signed():
-    compose = signing(SIGNERS["rsa"])
+    compose = signing([SIGNERS["rsa"]])
 
     def is_signed(address):
         message = replace(MESSAGE, sender=EmailAddress(email=address))
@@ -99,6 +99,82 @@ def test_e6_only_what_is_from_the_domain_is_signed():
 
     assert [is_signed(f"x@{d}") for d in ("shop.example", "mail.Shop.example")] == [True, True]
     assert [is_signed(f"x@{d}") for d in ("evilshop.example", "example")] == [False, False]
+
+
+def signed_by(message: EmailMessage, *records: str) -> list[str]:
+    signers = [replace(SIGNERS["ed25519"], domain=d, selector=s) for s, d in map(split, records)]
+    found = re.findall(rb"d=([^;]+); s=([^;]+);", signing(signers)(message))
+    return [f"{selector.decode()}/{domain.decode()}" for domain, selector in found]
+
+
+def split(record: str) -> list[str]:
+    return record.split("/")
+
+
+@pytest.mark.parametrize(
+    ("address", "named", "domain"),
+    [
+        ("a@shop.example", None, "shop.example"),
+        ("a@eu.mail.shop.example", None, "mail.shop.example"),
+        ("a@eu.mail.shop.example", "shop.example", "shop.example"),
+        ("a@shop.example", "mail.shop.example", "shop.example"),
+        ("a@shop.example", "other.example", "shop.example"),
+        ("a@shop.example", "example", "shop.example"),
+        ("a@elsewhere.example", "shop.example", None),
+        ("a@example", None, None),
+    ],
+)
+def test_e6_each_domain_has_its_keys_and_the_signature_aligns(address, named, domain):
+    message = replace(MESSAGE, sender=EmailAddress(email=address), dkim_domain=named)
+
+    signed = signed_by(message, "s/shop.example", "s/mail.shop.example", "s/other.example")
+
+    assert signed == ([] if domain is None else [f"s/{domain}"])
+
+
+def test_both_keys_of_a_domain_sign_and_each_signature_is_verified():
+    signed = signing([SIGNERS["ed25519"], SIGNERS["rsa"]])(MESSAGE)
+
+    assert signed == signing([SIGNERS["rsa"], SIGNERS["ed25519"]])(MESSAGE)
+    assert re.findall(rb"a=([a-z0-9-]+);", signed) == [b"ed25519-sha256", b"rsa-sha256"]
+    for index in range(2):
+        assert dkim.DKIM(signed).verify(idx=index, dnsfunc=dns)
+
+
+def test_a_signer_is_made_of_its_records_name_and_its_key():
+    made = Signer.at("s1._domainkey.shop.example", pem_of(RSA))
+
+    assert made.sign(b"From: a@shop.example\r\n\r\n") == SIGNERS["rsa"].sign(
+        b"From: a@shop.example\r\n\r\n"
+    )
+    assert "PRIVATE" not in repr(made)
+
+
+# Without what the message's own checks refuse before anything is signed.
+shown = st.text(
+    st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=80
+)
+
+
+@given(
+    subject=shown,
+    name=shown,
+    html=st.none() | st.text(st.characters(codec="utf-8"), max_size=200),
+    text=st.text(st.characters(codec="utf-8"), max_size=200),
+    url=st.text(st.sampled_from("abc/?=&%-"), max_size=900),
+    kind=st.sampled_from(["rsa", "ed25519"]),
+)
+def test_e6_whatever_the_message_dkimpy_verifies_it(subject, name, html, text, url, kind):
+    message = replace(
+        MESSAGE,
+        sender=EmailAddress(email="news@shop.example", name=name),
+        subject=subject,
+        html=html,
+        text=text,
+        headers=(("List-Unsubscribe", f"<https://shop.example/{url}>"), ("X-Note", subject)),
+    )
+
+    assert is_verified(signing([SIGNERS[kind]])(message))
 
 
 words = st.text(st.sampled_from("ab \t"), max_size=8)
@@ -129,6 +205,8 @@ def test_the_relaxed_body_is_dkimpys(lines, ends):
         "",
         "no key",
         pem_of(ec.generate_private_key(ec.SECP256R1())),
+        pem_of(rsa.generate_private_key(public_exponent=65537, key_size=1024)),
+        pem_of(RSA) + " " * 4_000,
     ],
 )
 def test_a_key_that_dkim_does_not_know_is_refused(pem):

@@ -77,6 +77,19 @@ def body_of(message: ParsedMessage, subtype: str) -> str:
     return payload.decode()
 
 
+@pytest.mark.parametrize("octets", [0, 1, 56, 57, 58, 911, 912, 913, 1824, 1825, 5000])
+def test_a_body_is_whole_and_in_lines_of_76_whatever_its_length(octets):
+    text = "x" * octets
+
+    message = parsed(replace(MESSAGE, text=text, html=None))
+
+    encoded = message.get_payload()
+    assert isinstance(encoded, str)
+    lines = encoded.strip().split("\r\n")
+    assert {len(line) for line in lines[:-1]} <= {76}
+    assert message.get_payload(decode=True) == text.encode()
+
+
 def with_crlf(text: str) -> str:
     return re.sub(r"\r\n|\r|\n", "\r\n", text)
 
