@@ -67,7 +67,7 @@ class TestApnsPush(HttpProviderConformance):
                     topic="com.example.shop",
                     base_url=vendor.url,
                     ca_file=str(certificate),
-                    timeout_s=1.0,
+                    timeout_s=2.0,
                     concurrency=8,
                 )
                 return ApnsPush.open(settings, NEAR)

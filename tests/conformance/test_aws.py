@@ -37,7 +37,7 @@ KEY, SECRET = "AKIAEXAMPLE", "secret"
 def settings(url: str, key: str = KEY, **more: Any) -> dict[str, Any]:
     return {
         "region": "eu-central-1", "access_key_id": key, "secret_access_key": SECRET,
-        "endpoint_url": url, "timeout_s": 0.6, "connections_max": 4, **more,
+        "endpoint_url": url, "timeout_s": 2.0, "connections_max": 4, **more,
     }  # fmt: skip
 
 

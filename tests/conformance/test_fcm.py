@@ -96,7 +96,7 @@ class TestFcmPush(HttpProviderConformance):
             def provider(key):
                 settings = FcmSettings(
                     project_id="shop-1", client_email=EMAIL, private_key=pem_of(key),
-                    base_url=vendor.url, token_url=f"{vendor.url}/token", timeout_s=0.5,
+                    base_url=vendor.url, token_url=f"{vendor.url}/token", timeout_s=2.0,
                     connections_max=4,
                 )  # fmt: skip
                 return FcmPush.open(settings, NEAR)

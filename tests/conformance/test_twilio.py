@@ -54,7 +54,7 @@ class TestTwilioSms(HttpProviderConformance):
 
             def settings(token=TOKEN):
                 return TwilioSettings(
-                    account_sid=SID, auth_token=token, base_url=vendor.url, timeout_s=0.5,
+                    account_sid=SID, auth_token=token, base_url=vendor.url, timeout_s=2.0,
                     connections_max=4,
                 )  # fmt: skip
 

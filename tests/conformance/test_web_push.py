@@ -37,7 +37,7 @@ def point_of(key: ec.EllipticCurvePrivateKey) -> bytes:
 SETTINGS = {
     "vapid_private_key": pem_of(VAPID),
     "subject": "mailto:ops@shop.example",
-    "timeout_s": 0.5,
+    "timeout_s": 2.0,
     "connections_max": 4,
 }
 REFUSALS = {

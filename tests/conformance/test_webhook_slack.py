@@ -33,7 +33,7 @@ class TestSlackWebhook(HttpProviderConformance):
     @pytest.fixture
     async def rig(self):
         async with HttpVendor(lambda _: Reply(body=b"ok"), address_of=lambda g: g.path) as vendor:
-            settings = SlackSettings(timeout_s=0.5, connections_max=4)
+            settings = SlackSettings(timeout_s=2.0, connections_max=4)
             rig = HttpProviderRig(
                 vendor=vendor,
                 provider=SlackWebhook.open(settings, NEAR),

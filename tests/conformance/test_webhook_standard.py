@@ -25,7 +25,7 @@ OLD = "whsec_" + base64.b64encode(b"o" * 32).decode()
 
 
 def provider_with(tools=NEAR, **settings: Any) -> StandardWebhook:
-    given = {"secret": SECRET, "timeout_s": 0.5, "connections_max": 4} | settings
+    given = {"secret": SECRET, "timeout_s": 2.0, "connections_max": 4} | settings
     return StandardWebhook.open(StandardWebhookSettings(**given), tools)
 
 
