@@ -26,6 +26,7 @@ COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "cdp_overtaken": ("Events that another writer had recorded first.", ("event",)),
     "cdp_render_refusals": ("Communications without content, by reason.", ("reason",)),
     "cdp_failures": ("Attempts that failed, by class.", ("reason",)),
+    "cdp_rate_limited": ("Messages that were told to wait for their rate.", ()),
     "cdp_hints": ("Items that shards were told of, by what they did.", ("taken",)),
     "cdp_engagements": ("Opens, clicks and opt-outs that were seen, machines' too.", ("event",)),
     "cdp_loop_errors": ("Errors that a loop survived.", ("loop",)),
@@ -38,6 +39,7 @@ GAUGES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "cdp_scheduled_soon": ("Items in the Scheduler's window.", ()),
     "cdp_actors": ("Actors that run, by kind.", ("kind",)),
     "cdp_inbox_listeners": ("Streams of inboxes that are open.", ()),
+    "cdp_budgets": ("Budgets of limited rates that are in use.", ()),
     "cdp_breakers_open": ("Breakers of providers that are not closed, over all workers.", ()),
 }
 HISTOGRAMS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {

@@ -13,6 +13,7 @@ from typing import Any
 from cdp.configuration_parts import ConfigurationParts
 from cdp.domain.delivery_result import WorkItem
 from cdp.http.call import ApiServices
+from cdp.ports.budgets import Budgets
 from cdp.ports.handoff import ContentResolver, Handoff
 from cdp.provider_wiring import AccountOpener, default_accounts
 from cdp.rendering.links import decorate
@@ -32,11 +33,14 @@ from cdp.services.partition_service import PartitionAssigner, PartitionHolder, P
 from cdp.services.provider_roster import ProviderRoster, Providers
 from cdp.services.provider_routing import ProviderRouting
 from cdp.services.queueing_service import QueueingService
+from cdp.services.rate_budgets import RateBudgets
+from cdp.services.rate_limiter import RateLimiter
 from cdp.services.scheduling_service import SchedulingService
 from cdp.services.template_service import TemplateEngine, TemplateService
 from cdp.services.verification_service import VerificationService
 from cdp.storage.audit import AuditReads
 from cdp.storage.batches import Batches
+from cdp.storage.budgets import SpentBudgets
 from cdp.storage.communication_requests import CommunicationRequests, Recipients
 from cdp.storage.communications import Communications
 from cdp.storage.inbox import InboxEntries
@@ -196,8 +200,16 @@ class Wiring(ConfigurationParts):
             clock=self.clock,
         )
 
-    def delivery_service(self, *, worker: str, channel: str) -> DeliveryService:
-        """The Delivery Service of a channel."""
+    def rate_budgets(self, channel: str) -> RateBudgets:
+        """The budgets of a channel, for its pool."""
+        return RateBudgets(channel=channel, spent=SpentBudgets(self.database), clock=self.clock)
+
+    def delivery_service(
+        self, *, worker: str, channel: str, budgets: Budgets | None = None
+    ) -> DeliveryService:
+        """The Delivery Service of a channel; without `budgets` it shares them with nobody."""
+        budgets = self.rate_budgets(channel) if budgets is None else budgets
+        roster = self.campaigns.watch.roster
         return DeliveryService(
             communications=self.communications,
             contents=Communications(self.database),
@@ -207,7 +219,8 @@ class Wiring(ConfigurationParts):
             compose=Composer(message_id_domain=self.settings.message_id_domain),
             clock=self.clock,
             worker=worker,
-            campaigns=self.campaigns.watch.roster,
+            campaigns=roster,
+            rates=RateLimiter(config=self.config, campaigns=roster, budgets=budgets),
         )
 
     def providers(self, channel: str) -> Providers:

@@ -1,7 +1,8 @@
 """DeliveryPool and its DeliveryWorkers: the actors of one channel.
 
-The pool keeps the roster and the number of workers of each lane. It is off the data path: a
-shard asks it for the roster once a second and hands its batches straight to a worker.
+The pool keeps the roster, the number of workers of each lane, and the budgets of what is limited.
+It is off the data path: a shard asks it for the roster once a second and hands its batches straight
+to a worker, which asks for a budget only where there is a limit.
 """
 
 from collections.abc import Mapping
@@ -10,10 +11,11 @@ from typing import Any, Final
 import ray
 
 from cdp.domain.delivery_result import WorkItem
+from cdp.domain.rate_budget import Grant, Want
 from cdp.ports.handoff import Report, WorkerLost
 from cdp.services.campaign_watch import LOOK_S
 from deployments.component import Component
-from deployments.handles import ask, find, start, worker_name
+from deployments.handles import RayBudgets, ask, find, start, worker_name
 
 KEEP_S: Final = 1.0
 DRAIN_S: Final = 30.0
@@ -24,7 +26,9 @@ class DeliveryWorker:
 
     def __init__(self, name: str, channel: str) -> None:
         self._component = Component("delivery-worker", name)
-        self._service = self._component.wiring.delivery_service(worker=name, channel=channel)
+        self._service = self._component.wiring.delivery_service(
+            worker=name, channel=channel, budgets=RayBudgets(channel)
+        )
         self._campaigns = self._component.wiring.campaigns.watch
         self._component.loop("campaigns", self._see_campaigns)
         self._component.heartbeat(self._facts)
@@ -69,12 +73,20 @@ class DeliveryPool:
         self._channel = channel
         self._wanted: dict[str, int] = {}
         self._roster: dict[str, list[str]] = {}
+        self._budgets = self._component.wiring.rate_budgets(channel)
         self._component.loop("keep", self._keep)
         self._component.heartbeat(self._facts)
 
     async def roster(self) -> dict[str, list[str]]:
         """The workers of each lane that take work."""
         return self._roster
+
+    async def spend(self, wants: list[Want]) -> list[Grant]:
+        """See `Budgets.spend`."""
+        grants = await self._budgets.spend(wants)
+        waiting = sum(w.count - grant.count for w, grant in zip(wants, grants, strict=True))
+        self._component.wiring.telemetry.count("cdp_rate_limited", waiting)
+        return grants
 
     async def resize(self, wanted: Mapping[str, int]) -> None:
         """How many workers each lane is to have; in force at the next round."""
@@ -102,6 +114,7 @@ class DeliveryPool:
         ray.kill(worker)
 
     def _facts(self) -> dict[str, Any]:
+        self._component.wiring.telemetry.set("cdp_budgets", self._budgets.count)
         return {"roster": {lane: len(names) for lane, names in self._roster.items()}}
 
     async def ping(self) -> str:

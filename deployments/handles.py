@@ -18,6 +18,7 @@ from ray.serve.exceptions import RayServeException
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.hint_queue import HintQueue
 from cdp.domain.lane import channel_of
+from cdp.domain.rate_budget import Grant, Want
 from cdp.ports.handoff import Report, Resolution, Verdict, WorkerLost
 from cdp.rendering.sandbox import RendererUnavailable
 from cdp.services.partition_service import PartitionOwners
@@ -34,6 +35,7 @@ CALL_TIMEOUT_S: Final = 60.0
 DELIVER_TIMEOUT_S: Final = 12.0
 """A worker answers after two seconds with what it knows; one that does not is gone or paused."""
 ROSTER_FRESH_S: Final = 1.0
+BUDGET_WITHIN_S: Final = 2.0
 PENDING_CALLS_MAX: Final = 1_000
 HINT_PAUSE_S: Final = 0.06
 """Bulk gathers this long for one call; urgent items never wait."""
@@ -141,6 +143,18 @@ class RayHandoff:
                 roster = await ask(pool_name(channel), "roster", within_s=2.0)
             self._rosters[channel] = (time.monotonic() + ROSTER_FRESH_S, roster)
         return roster
+
+
+class RayBudgets:
+    """`Budgets`: the way to the channel's pool."""
+
+    def __init__(self, channel: str) -> None:
+        self._pool = pool_name(channel)
+
+    async def spend(self, wants: Sequence[Want]) -> list[Grant]:
+        """See `Budgets.spend`."""
+        grants: list[Grant] = await ask(self._pool, "spend", list(wants), within_s=BUDGET_WITHIN_S)
+        return grants
 
 
 class RayContentResolver:

@@ -247,6 +247,8 @@ class QueueShard:
                 self._open[item.client_id] -= 1
         self._state.settle(item.result_id for item in decided.settled)
         self._park(decided.parked, PARK_S)
+        for item, until in decided.waiting:
+            self._state.park([item], until)
         self._state.settle(item.result_id for item in decided.again)
         self._wake_if(self._state.offer(decided.again))
         if decided.scheduled:

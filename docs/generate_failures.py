@@ -28,11 +28,13 @@ TITLES: Final = {
     Origin.PROVIDER: "Said by the provider",
     Origin.RETRIES: "Given up by the retry policy",
     Origin.CONTENT: "Without content",
+    Origin.RULES: "By the delivery configuration",
 }
 NOTES: Final = {
     Origin.PROVIDER: "Of an attempt. What the policy does not retry is given up for this reason.",
     Origin.RETRIES: "After the last attempt; code, provider and detail are that one's.",
     Origin.CONTENT: "There was no attempt. A replay makes the content anew.",
+    Origin.RULES: "There was no attempt. Change the configuration, then replay.",
 }
 
 

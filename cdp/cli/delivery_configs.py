@@ -184,6 +184,8 @@ def _shown(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
         return " ".join(value) or "none"
+    if value is None or isinstance(value, str):
+        return value or "none"
     return f"{value:g}"
 
 

@@ -16,6 +16,7 @@ from rich.table import Table
 from cdp.cli.shell import out, refusals, with_wiring
 from cdp.domain.ids import ClientId
 from cdp.domain.provider_account import ACCOUNTS_MAX, ProviderAccount
+from cdp.domain.rate_budget import RATE_MOST
 from cdp.errors import Conflict, FieldError, Invalid, NotFound
 from cdp.http.parameters import checked_name
 from cdp.services.provider_kinds import ProviderKind, kind_of
@@ -33,6 +34,12 @@ ENABLED_OPTION: Final = "--enabled/--disabled"
 
 ClientOption = Annotated[
     str | None, typer.Option("--client", help="The client's name; left out, the platform.")
+]
+RateOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0, max=RATE_MOST, help="Messages a second that it is given at most; 0: no limit."
+    ),
 ]
 NameArgument = Annotated[str, typer.Argument(help="The provider's name.")]
 
@@ -55,6 +62,7 @@ def set_provider(
     enabled: Annotated[
         bool | None, typer.Option(ENABLED_OPTION, help="Whether it is given messages.")
     ] = None,
+    rate: RateOption = None,
 ) -> None:
     """Set up a provider, or change settings of one; its others stay.
 
@@ -75,12 +83,14 @@ def set_provider(
                 kind=known.kind,
                 settings=merged(known, {}, changes),
                 is_enabled=enabled is not False,
+                rate_per_s=rate or None,
             )
         return await service.replace(
             owner,
             name,
             settings=merged(known, stored.settings, changes),
             is_enabled=stored.is_enabled if enabled is None else enabled,
+            rate_per_s=stored.rate_per_s if rate is None else rate or None,
             seen=(stored.version,),
         )
 

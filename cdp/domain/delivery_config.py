@@ -8,10 +8,13 @@ then the campaign, then the channel.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from cdp.domain.ids import ClientId
+from cdp.domain.lane import Priority
+from cdp.domain.local_hours import LocalHours, SendHours, zone_of
+from cdp.domain.rate_budget import RATE_LEAST, RATE_MOST, RateLimit
 from cdp.domain.retry import REPEATABLE, RetryPolicy
 
 LEVELS_MAX: Final = 1_000
@@ -26,8 +29,13 @@ BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
     "backoff_factor": (1, 10),
     "backoff_cap_s": (0.01, 7 * 86_400),
     "backoff_jitter": (0, 1),
+    "rate_per_s": (RATE_LEAST, RATE_MOST),
+    "domain_rate_per_s": (RATE_LEAST, RATE_MOST),
+    "expires_after_s": (1, 366 * 86_400),
 }
 """The least and the most that each number may be."""
+LANE_WORDS: Final = ("default", "high")
+_ANY_MOMENT: Final = datetime(2026, 1, 5, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +53,23 @@ class DeliveryConfig:
     """Names of providers, in the order in which they are tried."""
     sender: str | None = None
     """The name of a sender on the channel that the level is for."""
+    priority: str | None = None
+    """`high`, `normal` or `low`, of what names none itself."""
+    lane: str | None = None
+    """Asked for; so far priority alone decides on the lane."""
+    rate_per_s: float | None = None
+    """Of all that the level is for together, one client's on one channel."""
+    domain_rate_per_s: float | None = None
+    """The same to each domain that emails go to; at the platform's levels of all clients."""
+    send_window: str | None = None
+    """As `LocalHours` reads it."""
+    quiet_hours: str | None = None
+    timezone: str | None = None
+    """Of recipients of whom none is known."""
+    expires_after_s: float | None = None
+    """Of what names no time itself, from when it is accepted, or to be sent if that is later."""
+    track_opens: bool | None = None
+    track_clicks: bool | None = None
 
     def said(self) -> dict[str, Any]:
         """The fields that this level names."""
@@ -62,6 +87,25 @@ class DeliveryConfig:
             wrong["providers"] = f"Name 1 to {PROVIDERS_MAX} providers."
         if self.retry_on is not None and not REPEATABLE.issuperset(self.retry_on):
             wrong["retry_on"] = f"Those that can be retried are {', '.join(sorted(REPEATABLE))}."
+        return wrong | self._wrong_hours()
+
+    def _wrong_hours(self) -> dict[str, str]:
+        wrong = {}
+        for name, read in (
+            ("send_window", LocalHours.read),
+            ("quiet_hours", LocalHours.read),
+            ("timezone", zone_of),
+        ):
+            try:
+                if (text := getattr(self, name)) is not None:
+                    read(text)
+            except ValueError as error:
+                wrong[name] = str(error)
+        if not wrong:
+            try:
+                send_hours(self).opens(_ANY_MOMENT, UTC)
+            except ValueError as error:
+                wrong["quiet_hours"] = str(error)
         return wrong
 
 
@@ -117,16 +161,28 @@ class ResolvedConfig:
     origins: Mapping[str, ConfigLevel]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigLimits:
+    """How fast communications of a scope may go. Each level that says so has a budget."""
+
+    all: RateLimit | None = None
+    domain: RateLimit | None = None
+    """For each domain; its key is what those of the domains begin with."""
+
+
+NO_LIMITS: Final = ConfigLimits()
+
+
 @dataclass(frozen=True, slots=True)
 class ConfigLevels:
-    """All levels that may count for one client; a policy it makes once for each scope."""
+    """All levels that may count for one client; what they say of a scope it makes once."""
 
     levels: Sequence[ConfigLevel]
-    _resolved: dict[ConfigScope, tuple[DeliveryConfig, RetryPolicy]] = field(default_factory=dict)
+    _resolved: dict[ConfigScope, tuple[ResolvedConfig, RetryPolicy]] = field(default_factory=dict)
 
     def resolve(self, scope: ConfigScope) -> ResolvedConfig:
-        """What counts for communications of this scope."""
-        return inherited(self.levels, scope)
+        """What counts for communications of this scope, and where it comes from."""
+        return self._of(scope)[0]
 
     def retry_policy(self, scope: ConfigScope) -> RetryPolicy:
         """The retry policy that this amounts to."""
@@ -134,15 +190,35 @@ class ConfigLevels:
 
     def config(self, scope: ConfigScope) -> DeliveryConfig:
         """What counts, without where it comes from."""
-        return self._of(scope)[0]
+        return self._of(scope)[0].config
 
-    def _of(self, scope: ConfigScope) -> tuple[DeliveryConfig, RetryPolicy]:
+    def limits(self, client_id: ClientId, scope: ConfigScope) -> ConfigLimits:
+        """How fast a client's communications of this scope may go.
+
+        The platform's rate is each client's own; its rate to a domain is of all clients together,
+        since that domain knows only who delivers.
+        """
+        resolved = self._of(scope)[0]
+        config, origins = resolved.config, resolved.origins
+        if config.rate_per_s is None and config.domain_rate_per_s is None:
+            return NO_LIMITS
+        overall = domain = None
+        if config.rate_per_s is not None:
+            key = f"config/{origins['rate_per_s'].id.hex()}/{client_id.hex()}"
+            overall = RateLimit(key, config.rate_per_s)
+        if config.domain_rate_per_s is not None:
+            key = f"domain/{origins['domain_rate_per_s'].id.hex()}"
+            domain = RateLimit(key, config.domain_rate_per_s)
+        return ConfigLimits(all=overall, domain=domain)
+
+    def _of(self, scope: ConfigScope) -> tuple[ResolvedConfig, RetryPolicy]:
         found = self._resolved.get(scope)
         if found is None:
             if len(self._resolved) >= POLICIES_MAX:
                 self._resolved.clear()
-            config = self.resolve(scope).config
-            found = self._resolved[scope] = config, retry_policy(config, scope.channel)
+            resolved = inherited(self.levels, scope)
+            policy = retry_policy(resolved.config, scope.channel)
+            found = self._resolved[scope] = resolved, policy
         return found
 
 
@@ -196,7 +272,28 @@ def effective(config: DeliveryConfig, channel: str | None = None) -> dict[str, A
         "at_least_once": policy.at_least_once,
         "providers": list(config.providers or ()),
         "sender": config.sender,
+        "priority": config.priority or Priority.NORMAL.word,
+        "lane": config.lane or LANE_OF_PRIORITY,
+        "rate_per_s": config.rate_per_s,
+        "domain_rate_per_s": config.domain_rate_per_s,
+        "send_window": config.send_window,
+        "quiet_hours": config.quiet_hours,
+        "timezone": config.timezone or "UTC",
+        "expires_after_s": config.expires_after_s,
+        "track_opens": config.track_opens,
+        "track_clicks": config.track_clicks,
     }
+
+
+LANE_OF_PRIORITY: Final = "of its priority"
+
+
+def send_hours(config: DeliveryConfig) -> SendHours:
+    """When recipients may be written to."""
+    return SendHours(
+        window=None if config.send_window is None else LocalHours.read(config.send_window),
+        quiet=None if config.quiet_hours is None else LocalHours.read(config.quiet_hours),
+    )
 
 
 def _or(said: Any, default: Any) -> Any:

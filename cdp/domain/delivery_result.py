@@ -47,6 +47,8 @@ class WorkItem:
     """See `Fold.failure`."""
     replayed_after: int = 0
     """See `Fold.replayed_after`."""
+    timezone: str | None = None
+    """The recipient's, where it is known."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel as a row of values: a third of what it costs to pack a dataclass's state."""

@@ -35,6 +35,8 @@ class Origin(StrEnum):
     """The retry policy, which has given up."""
     CONTENT = "content"
     """The Message Service, which could make no content; there was no attempt."""
+    RULES = "rules"
+    """The delivery configuration, by which there is no moment to send at."""
 
 
 class Reason(NamedTuple):
@@ -68,6 +70,9 @@ REASONS: Final[Mapping[str, Reason]] = {
         _BY_RETRIES, _T, "Nobody knows whether it was taken, and it may not be sent twice."
     ),
     "poison": Reason(_BY_RETRIES, _P, "Five workers in a row have vanished with it."),
+    "no_send_hours": Reason(
+        Origin.RULES, _C, "The quiet hours leave nothing of the send window, as they count here."
+    ),
     "request_missing": Reason(_NO_CONTENT, _P, "Its request or its recipient is damaged."),
     "template_missing": Reason(_NO_CONTENT, _C, "There is no template of this name."),
     "template_unassigned": Reason(_NO_CONTENT, _C, "Its segment has no template here."),

@@ -29,6 +29,8 @@ class ProviderAccount:
     secrets_set_at: Mapping[str, datetime] = field(default_factory=dict)
     """When each of them was given."""
     is_enabled: bool = True
+    rate_per_s: float | None = None
+    """Messages a second that it is given at most, of all clients together."""
     version: int
     """Rises with each change, from 1."""
     created_at: datetime

@@ -21,20 +21,18 @@ from cdp.domain.communication_request import (
 )
 from cdp.domain.delivery_config import ConfigScope
 from cdp.domain.ids import BatchId, ClientId, RequestId, result_ids
-from cdp.domain.lane import Priority
 from cdp.domain.segment import assignment_key
 from cdp.errors import CdpError, Conflict, FieldError, Forbidden, Invalid, pointer_of
 from cdp.http.call import ApiServices
 from cdp.http.campaign_admission import campaigns_of, closed_to
 from cdp.http.communication_models import AnyIn, EmailIn, MailboxIn, PushIn
 from cdp.http.contents import content_faults, device_faults, parts_of, recipients_of
+from cdp.http.request_defaults import PRIORITIES
 from cdp.http.template_admission import template_refusals
 from cdp.services.access_service import Caller
 
 Scope = tuple[str, str | None, str | None]
 """Channel, campaign and segment of a request."""
-
-PRIORITIES = {priority.word: priority for priority in Priority}
 
 
 def request_of(

@@ -17,7 +17,6 @@ from cdp.http.admission import refusals, request_of
 from cdp.http.answer import Answer, json_answer
 from cdp.http.body import BATCH_BYTES_MAX, SINGLE_BYTES_MAX, Body, media_type
 from cdp.http.call import Call
-from cdp.http.campaign_admission import with_first_priorities, with_priorities
 from cdp.http.communication_models import AnyIn, CommunicationIn
 from cdp.http.idempotency import REPLAYED, body_hash, key_of
 from cdp.http.items import (
@@ -34,6 +33,7 @@ from cdp.http.json_body import JSON
 from cdp.http.json_input import parse, validate
 from cdp.http.parameters import id_in_path, known_parameters
 from cdp.http.problems import BodyTooSlow, Malformed, document_of
+from cdp.http.request_defaults import as_first_stored, with_defaults
 from cdp.http.views import batch_view
 from cdp.services.batch_intake import OpenBatch
 
@@ -249,7 +249,7 @@ async def _store(
     """Take a chunk in, as far as it may be, and note what came of each item."""
     services, caller = call.services, call.caller
     try:
-        chunk = await _with_priorities(call, batch, chunk)
+        chunk = await _with_defaults(call, batch, chunk)
         before = await _stored_before(call, batch, [request for _, request in chunk])
         wanted = await _admitted(call, batch, chunk, before, tally)
         outcomes = await services.batches.accept([request for _, request in wanted])
@@ -272,16 +272,16 @@ async def _store(
         services.hint(new)
 
 
-async def _with_priorities(
+async def _with_defaults(
     call: Call, batch: OpenBatch, chunk: Sequence[tuple[int, CommunicationRequest]]
 ) -> list[tuple[int, CommunicationRequest]]:
-    """Let campaigns decide on priorities, but never a second time."""
-    requests = await with_priorities(call.services, [request for _, request in chunk])
+    """Let campaigns and configurations say what is not said, but never a second time."""
+    requests = await with_defaults(call.services, [request for _, request in chunk])
     if batch.repeated:
-        first = await call.services.reading.priorities(
+        first = await call.services.reading.stored(
             call.caller.client.id, [request.id for request in requests]
         )
-        requests = with_first_priorities(requests, first)
+        requests = as_first_stored(requests, first)
     return [(index, request) for (index, _), request in zip(chunk, requests, strict=True)]
 
 

@@ -12,7 +12,6 @@ from cdp.domain.campaign import (
     FrequencyCap,
 )
 from cdp.errors import Invalid, NotFound
-from cdp.http.admission import PRIORITIES
 from cdp.http.answer import Answer, json_answer
 from cdp.http.call import Call
 from cdp.http.campaign_models import CampaignIn, campaign_name
@@ -21,6 +20,7 @@ from cdp.http.entity_tags import tagged_answer, versions_asked_for
 from cdp.http.json_body import json_body
 from cdp.http.pagination import cursor_of, limit_of, page_of
 from cdp.http.parameters import known_parameters
+from cdp.http.request_defaults import PRIORITIES
 
 _AWAITED: Final = frozenset({CampaignAct.PAUSE, CampaignAct.CANCEL})
 """What is answered with 200 only once every shard and worker knows of it."""

@@ -11,11 +11,10 @@ from cdp.domain.event import Status
 from cdp.domain.failure_report import failures_of
 from cdp.domain.ids import BatchId, RequestId, ResultId, id_from_text, text_of
 from cdp.errors import CdpError, Conflict, Invalid, NotFound, TooLate
-from cdp.http.admission import PRIORITIES, refusals, request_of
+from cdp.http.admission import refusals, request_of
 from cdp.http.answer import Answer, json_answer
 from cdp.http.body import SINGLE_BYTES_MAX, Body, media_type
 from cdp.http.call import Call
-from cdp.http.campaign_admission import with_priorities
 from cdp.http.communication_models import CommunicationIn
 from cdp.http.idempotency import REPLAYED, body_hash, key_of
 from cdp.http.json_body import JSON, json_body
@@ -23,6 +22,7 @@ from cdp.http.json_input import parse
 from cdp.http.models import ChangeIn
 from cdp.http.pagination import cursor_of, limit_of, page_of
 from cdp.http.parameters import QueryReader, id_in_path, known_parameters
+from cdp.http.request_defaults import PRIORITIES, with_defaults
 from cdp.http.views import accepted_view, content_view, event_view, request_view, result_view
 from cdp.services.communication_reading import Filters
 
@@ -44,7 +44,7 @@ async def post_communication(call: Call) -> Answer:
         idempotency_key=key,
         body_hash=None if key is None else body_hash(PATH, raw),
     )
-    [request] = await with_priorities(services, [request])
+    [request] = await with_defaults(services, [request])
     [refused] = await refusals(services, caller, [request], now=request.requested_at)
     # What was accepted before is answered the same, even if it would be refused today.
     if refused is not None and not await _came_before(call, request):

@@ -52,6 +52,17 @@ class DeliveryConfigOut(Output):
     retry_on: list[str] | None
     at_least_once: bool | None
     providers: list[str] | None
+    sender: str | None
+    priority: str | None
+    lane: str | None
+    rate_per_s: float | None
+    domain_rate_per_s: float | None
+    send_window: str | None
+    quiet_hours: str | None
+    timezone: str | None
+    expires_after_s: float | None
+    track_opens: bool | None
+    track_clicks: bool | None
     version: int
     created_at: datetime
     updated_at: datetime

@@ -17,6 +17,7 @@ from cdp.channels.email import (
     normalise,
 )
 from cdp.domain.delivery_config import BOUNDS, PROVIDERS_MAX
+from cdp.domain.local_hours import PATTERN, TEXT_MAX
 
 NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 METADATA_MAX: Final = 50
@@ -143,6 +144,7 @@ Time = Annotated[
     WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]}),
 ]
 PriorityWord = Literal["high", "normal", "low"]
+Hours = Annotated[str, Field(max_length=TEXT_MAX, pattern=PATTERN)]
 Data = Annotated[
     dict[str, Any],
     Field(description="Variables for the template. Names must not begin with a dollar sign."),
@@ -245,6 +247,56 @@ class DeliveryFieldsIn(Input):
             description="The name of one of your senders. Only in a configuration that names the "
             "sender's channel."
         ),
+    ] = None
+    priority: Annotated[
+        PriorityWord | None,
+        Field(description="Of requests that name none and whose campaign has none."),
+    ] = None
+    lane: Annotated[
+        Literal["default", "high"] | None,
+        Field(
+            description="Kept and explained; so far the priority alone decides on the lane that a "
+            "message takes."
+        ),
+    ] = None
+    rate_per_s: Annotated[
+        float | None,
+        _number(
+            "rate_per_s",
+            "Messages a second, of all together that this configuration decides for, on each "
+            "channel. More than that wait.",
+        ),
+    ] = None
+    domain_rate_per_s: Annotated[
+        float | None,
+        _number("domain_rate_per_s", "Emails a second to each domain. More than that wait."),
+    ] = None
+    send_window: Annotated[
+        Hours | None,
+        Field(
+            description="Only within these hours of the recipient's time zone, such as "
+            "`mon-fri 09:00-20:00`. What is of high priority goes at any hour."
+        ),
+    ] = None
+    quiet_hours: Annotated[
+        Hours | None, Field(description="Not within these, such as `21:00-08:00`.")
+    ] = None
+    timezone: Annotated[
+        Timezone | None, Field(description="Of recipients of whom none is known; else UTC.")
+    ] = None
+    expires_after_s: Annotated[
+        float | None,
+        _number(
+            "expires_after_s",
+            "How long it may be sent if it names no `expires_at`, from its acceptance or its "
+            "`send_at`.",
+        ),
+    ] = None
+    track_opens: Annotated[
+        bool | None, Field(description="Of emails that do not say so themselves.")
+    ] = None
+    track_clicks: Annotated[
+        bool | None, Field(description="Of emails that do not say so themselves.")
     ] = None
 
 

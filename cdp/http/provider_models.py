@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from cdp.domain.rate_budget import RATE_LEAST, RATE_MOST
 from cdp.http.models import Input, TemplateName
 
 ProviderSettingsIn = Annotated[
@@ -21,6 +22,15 @@ class ProviderChangeIn(Input):
 
     settings: ProviderSettingsIn
     enabled: bool = True
+    rate_per_s: Annotated[
+        float | None,
+        Field(
+            ge=RATE_LEAST,
+            le=RATE_MOST,
+            description="Messages a second that it is given at most; null: as many as there are. "
+            "What is too much waits, and goes to no other provider.",
+        ),
+    ] = None
 
 
 class ProviderIn(ProviderChangeIn):

@@ -32,6 +32,7 @@ class ProviderOut(Output):
         ),
     ]
     enabled: bool
+    rate_per_s: float | None
     version: int
     created_at: datetime
     updated_at: datetime

@@ -42,6 +42,7 @@ async def create_provider(call: Call) -> Answer:
         kind=given.kind,
         settings=given.settings,
         is_enabled=given.enabled,
+        rate_per_s=given.rate_per_s,
     )
     return tagged_answer(provider_view(account), account.version, status=201)
 
@@ -81,6 +82,7 @@ async def put_provider(call: Call) -> Answer:
         name,
         settings=given.settings,
         is_enabled=given.enabled,
+        rate_per_s=given.rate_per_s,
         seen=versions_asked_for(call.headers),
     )
     return tagged_answer(provider_view(account), account.version)
@@ -103,6 +105,7 @@ def provider_view(account: ProviderAccount) -> dict[str, Any]:
         "settings": dict(account.settings),
         "credentials": _credentials(account),
         "enabled": account.is_enabled,
+        "rate_per_s": account.rate_per_s,
         "version": account.version,
         "created_at": account.created_at,
         "updated_at": account.updated_at,

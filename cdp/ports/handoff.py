@@ -22,6 +22,8 @@ class Verdict(StrEnum):
     """Nothing was recorded: the worker can't send now. Hand it over again after a while."""
     HELD = "held"
     """Nothing was recorded: its campaign is paused, as the worker knows."""
+    LIMITED = "limited"
+    """Nothing was recorded: its rate is spent for now. Hand it over again after the time given."""
     UNDER_WAY = "under_way"
     """It is claimed and not answered yet; the log will say."""
 
@@ -34,6 +36,7 @@ class Report:
     """As it is after what was recorded."""
     verdict: Verdict
     retry_after_s: float | None = None
+    """Seconds that the provider, or a limited rate, asks for."""
 
 
 class Handoff(Protocol):

@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from cdp.domain.campaign import Campaign, CampaignKey
 from cdp.domain.client import Client
-from cdp.domain.delivery_config import ConfigLevels, ConfigScope
+from cdp.domain.delivery_config import ConfigLevels, ConfigLimits, ConfigScope, DeliveryConfig
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.ids import ClientId, ResultId
 from cdp.domain.retry import RetryPolicy
@@ -199,14 +199,26 @@ class ClientConfigService:
             item.result_id: levels[item.client_id].retry_policy(scope_of(item)) for item in wanted
         }
 
-    async def provider_names(
-        self, items: Iterable[WorkItem]
-    ) -> dict[ResultId, tuple[str, ...] | None]:
-        """The names of the providers that each item is to be tried with, where any are named."""
+    async def delivery_configs(self, items: Iterable[WorkItem]) -> dict[ResultId, DeliveryConfig]:
+        """What counts for each item."""
+        wanted = list(items)
+        levels = await self._levels.get_many({item.client_id for item in wanted})
+        return {item.result_id: levels[item.client_id].config(scope_of(item)) for item in wanted}
+
+    async def delivery_configs_of(
+        self, keys: Iterable[tuple[ClientId, ConfigScope]]
+    ) -> dict[tuple[ClientId, ConfigScope], DeliveryConfig]:
+        """What counts for communications of these clients and scopes."""
+        wanted = set(keys)
+        levels = await self._levels.get_many({client_id for client_id, _ in wanted})
+        return {(c, scope): levels[c].config(scope) for c, scope in wanted}
+
+    async def rate_limits(self, items: Iterable[WorkItem]) -> dict[ResultId, ConfigLimits]:
+        """How fast each item may go, as its delivery configuration says."""
         wanted = list(items)
         levels = await self._levels.get_many({item.client_id for item in wanted})
         return {
-            item.result_id: levels[item.client_id].config(scope_of(item)).providers
+            item.result_id: levels[item.client_id].limits(item.client_id, scope_of(item))
             for item in wanted
         }
 

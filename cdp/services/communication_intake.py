@@ -162,8 +162,9 @@ class CommunicationIntake:
             request,
             id=earlier.id,
             recipients=recipients,
-            # A campaign may have given another meanwhile; the log that there may be has this one.
+            # Campaign or configuration may give others now; the log that there may be has these.
             priority=earlier.priority,
+            expires_at=earlier.expires_at,
             requested_at=earlier.requested_at,
             batch_id=earlier.batch_id,
         )
@@ -203,6 +204,7 @@ class CommunicationIntake:
                 due_at=request.requested_at,
                 send_at=request.send_at,
                 expires_at=request.expires_at,
+                timezone=recipient.timezone,
             )
             for recipient in request.recipients
         )

@@ -253,12 +253,12 @@ class CommunicationReading:
         """The request that came with this idempotency key, if one did. Without recipients."""
         return (await self._requests.with_keys(client_id, [key])).get(key)
 
-    async def priorities(
+    async def stored(
         self, client_id: ClientId, request_ids: Sequence[RequestId]
-    ) -> dict[RequestId, Priority]:
-        """The priorities that requests were stored with, accepted or not."""
+    ) -> dict[RequestId, CommunicationRequest]:
+        """Those of these requests that are stored, accepted or not. Without recipients."""
         found = await self._requests.of_client_with_counts(client_id, request_ids)
-        return {request.id: request.priority for request, _ in found}
+        return {request.id: request for request, _ in found}
 
     async def existing(
         self, client_id: ClientId, ids: Sequence[ResultId]

@@ -21,6 +21,7 @@ from cdp.services.communication_service import CommunicationService
 from cdp.services.delivery_batch import Assigned, Chosen, Compose, DeliveryBatch, Desk
 from cdp.services.provider_roster import OpenProvider, Providers, choose
 from cdp.services.queueing_service import is_suspect
+from cdp.services.rate_limiter import RateLimiter
 from cdp.services.suppression_service import NOTHING_WITHHELD, SuppressionService
 from cdp.storage.communications import Communications
 
@@ -54,8 +55,11 @@ class DeliveryService:
         clock: Clock,
         worker: str,
         campaigns: CampaignRoster | None = None,
+        rates: RateLimiter | None = None,
     ) -> None:
-        """`worker` is this worker's name, for the events; without `campaigns` none holds."""
+        """`worker` is this worker's name, for the events; without `campaigns` none holds, and
+        without `rates` nothing is limited."""
+        self._rates = rates
         self._providers = providers
         self._suppressions = suppressions
         self._contents = contents
@@ -115,8 +119,18 @@ class DeliveryService:
             if item.result_id not in chosen
         ]
         if chosen:
-            reports += await self._run([i for i in items if i.result_id in chosen], chosen)
+            ready = [item for item in items if item.result_id in chosen]
+            reports += await self._run_in_time(ready, chosen)
         return reports
+
+    async def _run_in_time(self, items: Sequence[WorkItem], chosen: Chosen) -> list[Report]:
+        """Send what the rates allow now."""
+        held_back = [] if self._rates is None else await self._rates.held_back(items, chosen)
+        if not held_back:
+            return await self._run(items, chosen)
+        later = {report.item.result_id for report in held_back}
+        now = [item for item in items if item.result_id not in later]
+        return held_back + (await self._run(now, chosen) if now else [])
 
     async def _choose(self, items: Sequence[WorkItem]) -> Chosen:
         """Who gets each item; those that nobody can take now are left out."""
@@ -160,7 +174,7 @@ class DeliveryService:
             chosen = await self._choose([suspect]) if is_free else {}
             if not chosen:
                 return [Report(item=suspect, verdict=Verdict.DECLINED)]
-            return await self._run([suspect], chosen)
+            return await self._run_in_time([suspect], chosen)
 
     async def _run(self, items: Sequence[WorkItem], chosen: Chosen) -> list[Report]:
         batch = DeliveryBatch(self._desk, items, chosen)

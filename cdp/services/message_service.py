@@ -16,6 +16,7 @@ from cdp.channels.table import CHANNELS
 from cdp.domain.client import Client
 from cdp.domain.communication import Communication
 from cdp.domain.communication_request import CommunicationRequest, Recipient
+from cdp.domain.delivery_config import DeliveryConfig
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.ids import RequestId, ResultId
 from cdp.domain.lane import is_urgent
@@ -63,6 +64,7 @@ class _Job:
     request: CommunicationRequest
     recipient: Recipient
     client: Client
+    config: DeliveryConfig
     sender: Sender | None
     version: TemplateVersion | None
     variant: Variant | None
@@ -132,11 +134,12 @@ class MessageService:
     async def _gather(
         self, items: Sequence[WorkItem]
     ) -> tuple[list[_Job], dict[ResultId, Resolution]]:
-        requests, recipients, clients, senders = await asyncio.gather(
+        requests, recipients, clients, senders, configs = await asyncio.gather(
             self._requests.across_clients(list({item.request_id for item in items})),
             self._recipients.across_clients([item.result_id for item in items]),
             self._config.clients(item.client_id for item in items),
             self._config.senders((item.client_id, scope_of(item)) for item in items),
+            self._config.delivery_configs(items),
         )
         templates = await self._templates(requests.values())
         versions = await self._config.templates(
@@ -164,6 +167,7 @@ class MessageService:
                     request=request,
                     recipient=recipient,
                     client=client,
+                    config=configs[item.result_id],
                     sender=senders.get((item.client_id, scope_of(item))),
                     version=version,
                     variant=variant,
@@ -255,7 +259,7 @@ class MessageService:
         return unsubscribe_url(job.item.result_id, base=tracking.base, key=tracking.key)
 
     def _tracked(self, job: _Job, content: Parts, links: list[LinkList]) -> Parts:
-        opens, clicks = tracked(job.client, job.request)
+        opens, clicks = tracked(job.client, job.config, job.request)
         html = content.get("html")
         if html is None or not (opens or clicks):
             return content
@@ -320,12 +324,19 @@ def _answers_to(sender: Sender | None) -> tuple[str, str] | None:
     return None if reply_to is None else (reply_to, "")
 
 
-def tracked(client: Client, request: CommunicationRequest) -> tuple[bool, bool]:
-    """Whether opens and clicks are tracked: the request's word, else the client's."""
+def tracked(
+    client: Client, config: DeliveryConfig, request: CommunicationRequest
+) -> tuple[bool, bool]:
+    """Whether opens and clicks are tracked: the request's word, else the narrowest
+    configuration's, else the client's."""
     wish = request.tracking
-    opens = client.track_opens if wish.opens is None else wish.opens
-    clicks = client.track_clicks if wish.clicks is None else wish.clicks
+    opens = _first(wish.opens, config.track_opens, client.track_opens)
+    clicks = _first(wish.clicks, config.track_clicks, client.track_clicks)
     return opens, clicks
+
+
+def _first(*said: bool | None) -> bool:
+    return next(word for word in said if word is not None)
 
 
 def source_of(variant: Variant) -> TemplateSource:

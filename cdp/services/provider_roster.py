@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 from cdp.domain.breaker import Breaker
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.ids import ResultId
+from cdp.domain.rate_budget import RateLimit
 from cdp.ports.clock import Clock
 from cdp.ports.provider import FailureClass, Outcome, Provider, Rejected, Unknown
 
@@ -43,6 +44,8 @@ class Account:
     """With its credentials in clear."""
     is_clients: bool = False
     """Whether a client has set it up: then its hosts come from outside (rule A7)."""
+    rate_per_s: float | None = None
+    """Messages a second that it takes of all clients together."""
     is_readable: bool = True
     """Whether its credentials could be opened. One that is not delivers nothing, and holds its
     place: nothing goes through another's account for the lack of a key."""
@@ -55,6 +58,8 @@ class OpenProvider:
     name: str
     provider: Provider[Any]
     breaker: Breaker = field(default_factory=Breaker)
+    limit: RateLimit | None = None
+    """How fast it may be given messages."""
     platforms: frozenset[str] | None = None
     """Whose devices it reaches; None where that is no question."""
     has_many_hosts: bool = False
@@ -133,6 +138,7 @@ class ProviderRoster:
             found = self._open[key] = OpenProvider(
                 name=account.name,
                 provider=provider,
+                limit=_limit(account),
                 platforms=getattr(provider, "PLATFORMS", None),
                 has_many_hosts=account.kind.startswith(MANY_HOSTS),
             )
@@ -184,6 +190,12 @@ class OneProvider:
     async def close(self) -> None:
         """See `Providers`."""
         await self._only.provider.close()
+
+
+def _limit(account: Account) -> RateLimit | None:
+    if account.rate_per_s is None:
+        return None
+    return RateLimit(f"provider/{account.key}", account.rate_per_s)
 
 
 def choose(

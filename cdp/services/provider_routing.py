@@ -46,8 +46,11 @@ class ProviderRouting:
         """The accounts that may take each item, in order; none where a configuration names none
         that is there."""
         owned = await self._accounts.get_many({item.client_id for item in items})
-        named = await self._config.provider_names(items)
-        return [self._route(item, owned[item.client_id], named[item.result_id]) for item in items]
+        configs = await self._config.delivery_configs(items)
+        return [
+            self._route(item, owned[item.client_id], configs[item.result_id].providers)
+            for item in items
+        ]
 
     def _route(
         self, item: WorkItem, owned: Owned, names: Sequence[str] | None

@@ -61,6 +61,7 @@ class ProviderService:
         kind: str,
         settings: Mapping[str, Any],
         is_enabled: bool = True,
+        rate_per_s: float | None = None,
     ) -> ProviderAccount:
         """Set up an account.
 
@@ -85,6 +86,7 @@ class ProviderService:
             secrets=self._sealed(credentials, owner, account_id),
             secrets_set_at=dict.fromkeys(credentials, now),
             is_enabled=is_enabled,
+            rate_per_s=rate_per_s,
             version=1,
             created_at=now,
             updated_at=now,
@@ -100,6 +102,7 @@ class ProviderService:
         *,
         settings: Mapping[str, Any],
         is_enabled: bool,
+        rate_per_s: float | None = None,
         seen: Container[int] | None,
     ) -> ProviderAccount:
         """Let an account have these settings.
@@ -119,6 +122,7 @@ class ProviderService:
                 replace(
                     self._with_settings(account, settings),
                     is_enabled=is_enabled,
+                    rate_per_s=rate_per_s,
                     version=account.version + 1,
                 ),
                 seen=account.version,
@@ -222,6 +226,7 @@ class ProviderService:
             version=account.version,
             name=account.name,
             kind=account.kind,
+            rate_per_s=account.rate_per_s,
             is_clients=account.client_id is not None,
         )
         try:

@@ -8,7 +8,7 @@ the log and decides anew.
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -22,10 +22,12 @@ from cdp.ports.handoff import ContentResolver, Handoff, Report, Verdict, WorkerL
 from cdp.services.campaign_rules import CampaignRules
 from cdp.services.client_config_service import ClientConfigService
 from cdp.services.communication_service import CommunicationService, Move
+from cdp.services.send_hours_rules import SendHoursRules
 
 log = logging.getLogger(__name__)
 
 E = EventName
+RATE: Final = "rate"
 RENDER_AHEAD: Final = timedelta(minutes=10)
 """What is due within this time is rendered on acceptance; the rest when it is due."""
 HAND_OFF: Final = timedelta(seconds=10)
@@ -44,6 +46,8 @@ class Decided:
     """To be decided on anew, at once."""
     parked: list[WorkItem] = field(default_factory=list)
     """To be handed off again after a short wait."""
+    waiting: list[tuple[WorkItem, datetime]] = field(default_factory=list)
+    """To be handed off again at this moment: its rate is spent until then."""
     scheduled: list[WorkItem] = field(default_factory=list)
     """Those of the settled that the Scheduler should know of."""
     under_way: int = 0
@@ -70,6 +74,7 @@ class QueueingService:
         self._resolver = resolver
         self._handoff = handoff
         self._campaigns = campaigns
+        self._hours = SendHoursRules(config)
         self._clock = clock
         self._draw = draw
 
@@ -112,6 +117,7 @@ class QueueingService:
             i for i in items if i.status in (Status.SENDING, Status.FAILED)
         )
         moves: list[Move] = []
+        lapsed: list[WorkItem] = []
         ready: list[WorkItem] = []
         later: list[WorkItem] = []
         for item in items:
@@ -119,7 +125,7 @@ class QueueingService:
             if item.is_final or (is_sending and item.due_at > now):
                 decided.settled.append(item)
             elif is_sending:
-                moves.append(_lost(item))
+                lapsed.append(item)
             elif move := self._ending(item, now):
                 moves.append(move)
             elif item.status is Status.FAILED:
@@ -135,11 +141,25 @@ class QueueingService:
                 moves.append(move)
             else:
                 ready.append(item)
+        moves += await self._lost(lapsed, now, decided)
         moves += await self._schedule(later, now, decided)
+        closed = await self._hours.closed(ready, now)
+        ready = _without(ready, closed)
         capped = await self._campaigns.too_often(ready, now)
-        await self._record([*moves, *capped], decided)
-        over = {move.item.result_id for move in capped}
-        return [item for item in ready if item.result_id not in over]
+        await self._record([*moves, *closed, *capped], decided)
+        return _without(ready, capped)
+
+    async def _lost(self, items: Sequence[WorkItem], now: datetime, decided: Decided) -> list[Move]:
+        """The failure of attempts whose lease has ended.
+
+        A copy that has waited here may know nothing of a renewal, so all are looked at once more.
+        """
+        current = await self._communications.repair(items) if items else []
+        gone = [i for i in current if i.status is Status.SENDING and i.due_at <= now]
+        decided.again.extend(i for i in current if i.status is not Status.SENDING)
+        decided.settled.extend(i for i in current if i.status is Status.SENDING and i.due_at > now)
+        metadata = {"reason": "unknown", "outcome": "unknown", "code": WORKER_LOST}
+        return [Move(item=item, name=E.DELIVERY_FAILED, metadata=metadata) for item in gone]
 
     def _ending(self, item: WorkItem, now: datetime) -> Move | None:
         """What ends an item, whatever else would become of it."""
@@ -191,15 +211,7 @@ class QueueingService:
         handed = [i for i in items if _is_handed_off(i, now)]
         hand_off = now + HAND_OFF
         moves = [
-            Move(
-                item=item,
-                name=E.QUEUED,
-                metadata={
-                    "queue": item.lane,
-                    "epoch": epochs[item.partition],
-                    "due_at": hand_off,
-                },
-            )
+            Move(item=item, name=E.QUEUED, metadata=_queueing(item, epochs, hand_off))
             for item in items
             if not _is_handed_off(item, now)
         ]
@@ -211,6 +223,7 @@ class QueueingService:
         overtaken: list[WorkItem] = []
         declined: list[WorkItem] = []
         held: list[WorkItem] = []
+        limited: list[Report] = []
         for report in reports:
             if report.verdict is Verdict.FAILED:
                 failed.append(report)
@@ -220,6 +233,8 @@ class QueueingService:
                 declined.append(report.item)
             elif report.verdict is Verdict.HELD:
                 held.append(report.item)
+            elif report.verdict is Verdict.LIMITED:
+                limited.append(report)
             else:
                 decided.settled.append(report.item)
                 decided.under_way += report.verdict is Verdict.UNDER_WAY
@@ -227,6 +242,7 @@ class QueueingService:
             decided.again.extend(await self._communications.repair(overtaken))
         await self._wait_for_provider(declined, decided)
         await self._hold(held, decided)
+        await self._wait_for_rate(limited, decided)
         if failed:
             now = self._clock.now()
             policies = await self._config.retry_policies(r.item for r in failed)
@@ -261,6 +277,26 @@ class QueueingService:
         ]
         await self._record(moves, decided)
 
+    async def _wait_for_rate(self, limited: Sequence[Report], decided: Decided) -> None:
+        """Keep in memory what may go while it counts as handed off, and schedule the rest.
+
+        Either way it is marked: who has waited is served before who comes new.
+        """
+        now = self._clock.now()
+        moves = []
+        for report in limited:
+            item, due_at = report.item, now + timedelta(seconds=report.retry_after_s or 0.0)
+            if _is_handed_off(item, now) and due_at < item.due_at:
+                decided.waiting.append((replace(item, reason=RATE), due_at))
+            else:
+                if item.expires_at is not None:
+                    due_at = min(due_at, item.expires_at)
+                due_at = _whole_ms(due_at)
+                moves.append(
+                    Move(item=item, name=E.SCHEDULED, metadata={"reason": RATE, "due_at": due_at})
+                )
+        await self._record(moves, decided)
+
     def _after_failure(
         self,
         item: WorkItem,
@@ -285,8 +321,8 @@ class QueueingService:
         due_at = now + verdict.wait
         if item.expires_at is not None:
             due_at = min(due_at, item.expires_at)
-        due_at = due_at.replace(microsecond=due_at.microsecond // 1000 * 1000)
-        return Move(item=item, name=E.SCHEDULED, metadata={"reason": "retry", "due_at": due_at})
+        metadata = {"reason": "retry", "due_at": _whole_ms(due_at)}
+        return Move(item=item, name=E.SCHEDULED, metadata=metadata)
 
     async def _record(self, moves: Sequence[Move], decided: Decided) -> None:
         """Append events after which nothing is to be done at once."""
@@ -311,6 +347,25 @@ class QueueingService:
         return [item for item in after if item is not None]
 
 
+def _queueing(
+    item: WorkItem, epochs: Mapping[Partition, int], hand_off: datetime
+) -> dict[str, object]:
+    metadata: dict[str, object] = {
+        "queue": item.lane,
+        "epoch": epochs[item.partition],
+        "due_at": hand_off,
+    }
+    if item.reason == RATE:
+        metadata["reason"] = RATE
+    return metadata
+
+
+def _without(items: Sequence[WorkItem], moves: Sequence[Move]) -> list[WorkItem]:
+    """The items that have no move yet."""
+    moved = {move.item.result_id for move in moves}
+    return [item for item in items if item.result_id not in moved]
+
+
 def is_expired(item: WorkItem, now: datetime) -> bool:
     """Whether it is too late to begin an attempt."""
     return item.expires_at is not None and item.expires_at <= now
@@ -325,9 +380,9 @@ def _is_handed_off(item: WorkItem, now: datetime) -> bool:
     return item.status is Status.QUEUED and item.due_at > now
 
 
-def _lost(item: WorkItem) -> Move:
-    metadata = {"reason": "unknown", "outcome": "unknown", "code": WORKER_LOST}
-    return Move(item=item, name=E.DELIVERY_FAILED, metadata=metadata)
+def _whole_ms(moment: datetime) -> datetime:
+    """As MongoDB keeps it."""
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def _due(item: WorkItem) -> datetime:

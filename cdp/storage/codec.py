@@ -254,4 +254,5 @@ def item_of(document: Document) -> WorkItem:
         failed_by=document.get("failed_by"),
         failure=failure_of(document),
         replayed_after=document.get("replayed_after", 0),
+        timezone=document.get("timezone"),
     )

@@ -24,7 +24,7 @@ ITEM_FIELDS: Final = dict.fromkeys(
         "request_id", "client_id", "channel", "campaign", "segment", "partition", "lane",
         "priority", "status", "seq", "attempt", "lost", "has_content", "due_at", "send_at",
         "expires_at", "updated_at", "reason", "provider", "failed_by", "failure",
-        "replayed_after",
+        "replayed_after", "timezone",
     ),
     1,
 )  # fmt: skip
@@ -332,6 +332,7 @@ def _document(result: NewResult) -> Document:
         due_at=item.due_at,
         send_at=item.send_at,
         expires_at=item.expires_at,
+        timezone=item.timezone,
         created_at=result.created_at,
         updated_at=result.created_at,
     )

@@ -8,6 +8,7 @@ DEAD_LETTERS: Final = "dead_letters"
 INBOX_KEPT_S: Final = 7 * 24 * 3600
 """For how long an entry is kept that is over. Longer than an attempt may be repeated, so that none
 puts it anew."""
+BUDGETS_KEPT_S: Final = 3600
 
 _UNFINISHED: Final[dict[str, Any]] = {"due_at": {"$exists": True}}
 
@@ -220,5 +221,9 @@ INDEXES: Final[dict[str, list[IndexModel]]] = {
     ],
     "providers": [
         IndexModel([("client_id", ASCENDING), ("name", ASCENDING)], name="name", unique=True)
+    ],
+    "budgets": [
+        # A budget that nobody spends of is full again, as one that is not there.
+        IndexModel([("spent_to", ASCENDING)], name="expiry", expireAfterSeconds=BUDGETS_KEPT_S)
     ],
 }

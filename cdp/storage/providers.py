@@ -89,6 +89,7 @@ def _document(account: ProviderAccount) -> Document:
         "secrets": dict(account.secrets),
         "secrets_set_at": dict(account.secrets_set_at),
         "enabled": account.is_enabled,
+        "rate_per_s": account.rate_per_s,
         "version": account.version,
         "created_at": account.created_at,
         "updated_at": account.updated_at,
@@ -107,6 +108,7 @@ def _account(document: Document) -> ProviderAccount:
         # Accounts from before this field have none.
         secrets_set_at=document.get("secrets_set_at", {}),
         is_enabled=document["enabled"],
+        rate_per_s=document.get("rate_per_s"),
         version=document["version"],
         created_at=created_at,
         updated_at=document["updated_at"],

@@ -62,7 +62,9 @@ class Worker(Shell):
 
     def begin(self) -> None:
         """See `Shell.begin`."""
-        service = self.wiring.delivery_service(worker=self.process.name, channel="email")
+        service = self.wiring.delivery_service(
+            worker=self.process.name, channel="email", budgets=self.wiring.rate_budgets("email")
+        )
         self._service = self.platform.parts.delivery(service)
 
     async def deliver(self, items: Sequence[WorkItem]) -> list[Report]:

@@ -220,6 +220,8 @@ class Shard(Shell):
     def _finish(self, decided: Decided) -> None:
         self.state.settle(item.result_id for item in decided.settled)
         self._park(decided.parked, PARK_S)
+        for item, until in decided.waiting:
+            self.state.park([item], until)
         self.state.settle(item.result_id for item in decided.again)
         self._wake_if(self.state.offer(decided.again))
         if decided.scheduled:

@@ -26,8 +26,17 @@ def reasons_in(source: str) -> Iterator[str]:
             word = said.get("reason")
         elif name == "UnfitContent":
             word = call.args[0]
+        elif name == "Move" and ast.unparse(said["name"]).endswith("UNDELIVERABLE"):
+            word = _reason_in(said["metadata"])
         if isinstance(word, ast.Constant) and isinstance(word.value, str):
             yield word.value
+
+
+def _reason_in(metadata: ast.expr | None) -> ast.expr | None:
+    if not isinstance(metadata, ast.Dict):
+        return None
+    named = zip(metadata.keys, metadata.values, strict=True)
+    return next((v for k, v in named if k is not None and ast.unparse(k) == "'reason'"), None)
 
 
 def words() -> set[str]:

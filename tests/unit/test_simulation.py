@@ -130,11 +130,28 @@ class GivesUpWhatIsStillHeld(QueueingService):
 
     def __init__(self, true):
         self.__dict__.update(vars(true))
+        self.__dict__["_communications"] = KnowsNoLease(true._communications)
 
     async def prepare(self, items, *, epochs):
-        long_ago = self._clock.now() - timedelta(hours=1)
-        hasty = [replace(i, due_at=long_ago) if i.status is Status.SENDING else i for i in items]
-        return await super().prepare(hasty, epochs=epochs)
+        return await super().prepare([hasty(item) for item in items], epochs=epochs)
+
+
+class KnowsNoLease:
+    """A Communication Service whose word on a lease is that it has ended."""
+
+    def __init__(self, true):
+        self._true = true
+
+    def __getattr__(self, name):
+        return getattr(self._true, name)
+
+    async def repair(self, items):
+        return [hasty(item) for item in await self._true.repair(items)]
+
+
+def hasty(item):
+    long_ago = item.due_at - timedelta(hours=1)
+    return replace(item, due_at=long_ago) if item.status is Status.SENDING else item
 
 
 class NeverPulls(ShardState):

@@ -11,6 +11,7 @@ from cdp.storage.migrations import (
     m0004_failures,
     m0005_campaigns,
     m0006_senders,
+    m0007_budgets,
 )
 
 MIGRATIONS: Final[list[tuple[int, Callable[[Database], Awaitable[None]]]]] = [
@@ -20,6 +21,7 @@ MIGRATIONS: Final[list[tuple[int, Callable[[Database], Awaitable[None]]]]] = [
     (4, m0004_failures.apply),
     (5, m0005_campaigns.apply),
     (6, m0006_senders.apply),
+    (7, m0007_budgets.apply),
 ]
 
 

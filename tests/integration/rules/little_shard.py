@@ -130,6 +130,8 @@ class LittleShard:
     def _finish(self, decided: Decided) -> None:
         self.state.settle(item.result_id for item in decided.settled)
         self._park(decided.parked)
+        for item, until in decided.waiting:
+            self.state.park([item], until)
         self.state.settle(item.result_id for item in decided.again)
         self.state.offer(decided.again)
         self.scheduled += decided.scheduled

@@ -159,6 +159,9 @@ def test_what_is_said_is_in_the_policy_and_is_what_is_shown():
         retry_on=("policy",),
         at_least_once=False,
         providers=("first", "second"),
+        priority="low",
+        lane="high",
+        timezone="Asia/Tokyo",
     )
 
     assert retry_policy(said) == RetryPolicy(

@@ -65,7 +65,7 @@ def test_an_item_travels_with_all_that_it_has():
     everything = item(
         attempt=2, lost=1, has_content=True, send_at=START, expires_at=START, reason="retry",
         seq=7, status=Status.SCHEDULED, priority=Priority.HIGH, campaign="spring", segment="vip",
-        provider="first", failed_by="first", replayed_after=1,
+        provider="first", failed_by="first", replayed_after=1, timezone="Asia/Tokyo",
         failure=Failure(reason="address", error_class=ErrorClass.PERMANENT, code="550 5.1.1"),
     )  # fmt: skip
     defaults = {f.name: f.default for f in fields(WorkItem) if f.default is not MISSING}
