@@ -83,7 +83,7 @@ class CampaignIn(Input):
         Field(
             ge=RATE_PER_S[0],
             le=RATE_PER_S[1],
-            description="Messages a second. It is kept, and not in force yet.",
+            description="Messages a second at most, on each channel. The others wait.",
         ),
     ] = None
     frequency_cap: FrequencyCapIn | None = None
