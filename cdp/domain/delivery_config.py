@@ -171,6 +171,12 @@ class ConfigLimits:
 
 
 NO_LIMITS: Final = ConfigLimits()
+_DOMAIN: Final = "domain/"
+
+
+def is_of_a_domain(key: str) -> bool:
+    """Whether a budget is that of one domain, so that others of the same kind may have room."""
+    return key.startswith(_DOMAIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +213,7 @@ class ConfigLevels:
             key = f"config/{origins['rate_per_s'].id.hex()}/{client_id.hex()}"
             overall = RateLimit(key, config.rate_per_s)
         if config.domain_rate_per_s is not None:
-            key = f"domain/{origins['domain_rate_per_s'].id.hex()}"
+            key = f"{_DOMAIN}{origins['domain_rate_per_s'].id.hex()}"
             domain = RateLimit(key, config.domain_rate_per_s)
         return ConfigLimits(all=overall, domain=domain)
 

@@ -59,6 +59,10 @@ class WorkItem:
         """Whether nothing more will happen to it by itself."""
         return self.status in FINAL_STATUSES
 
+    def because(self, reason: str) -> "WorkItem":
+        """The item with this as the reason of its status, which no event has said."""
+        return replace(self, reason=reason)
+
     def folded(self, fold: Fold) -> "WorkItem":
         """The item as its log says it is."""
         priority = self.priority if fold.priority is None else Priority(fold.priority)

@@ -60,6 +60,8 @@ class Grant:
     count: int
     wait_s: float = 0.0
     step_s: float = 0.0
+    short: frozenset[str] = frozenset()
+    """The keys of the budgets that had too little."""
 
     def wait_of(self, index: int) -> float:
         """The wait of the one of this index, from 0, among those that may not go."""
@@ -142,6 +144,7 @@ class RateBook:
             count=granted,
             wait_s=max(budget.join(now, limit, want, rest) for limit, budget in short),
             step_s=max(limit.interval_s for limit, _ in short),
+            short=frozenset(limit.key for limit, _ in short),
         )
 
     def forget_idle(self, now: float) -> None:

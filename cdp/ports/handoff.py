@@ -37,6 +37,9 @@ class Report:
     verdict: Verdict
     retry_after_s: float | None = None
     """Seconds that the provider, or a limited rate, asks for."""
+    step_s: float | None = None
+    """Where a rate is limited for all of its client, campaign and segment: the seconds that each of
+    them takes."""
 
 
 class Handoff(Protocol):

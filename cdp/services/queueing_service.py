@@ -8,7 +8,7 @@ the log and decides anew.
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -22,12 +22,12 @@ from cdp.ports.handoff import ContentResolver, Handoff, Report, Verdict, WorkerL
 from cdp.services.campaign_rules import CampaignRules
 from cdp.services.client_config_service import ClientConfigService
 from cdp.services.communication_service import CommunicationService, Move
+from cdp.services.rate_rules import RATE, RateRules
 from cdp.services.send_hours_rules import SendHoursRules
 
 log = logging.getLogger(__name__)
 
 E = EventName
-RATE: Final = "rate"
 RENDER_AHEAD: Final = timedelta(minutes=10)
 """What is due within this time is rendered on acceptance; the rest when it is due."""
 HAND_OFF: Final = timedelta(seconds=10)
@@ -55,7 +55,7 @@ class Decided:
 
 
 class QueueingService:
-    """Decides in batches. It holds no state of its own; the shard's is `ShardState`."""
+    """Decides in batches. What it holds is what it heard of rates; the rest is in `ShardState`."""
 
     def __init__(
         self,
@@ -75,6 +75,7 @@ class QueueingService:
         self._handoff = handoff
         self._campaigns = campaigns
         self._hours = SendHoursRules(config)
+        self._rates = RateRules()
         self._clock = clock
         self._draw = draw
 
@@ -137,7 +138,7 @@ class QueueingService:
                 moves.append(move)
             elif item.send_at is not None and item.send_at > now:
                 later.append(item)
-            elif move := self._campaigns.spread(item, now):
+            elif move := self._campaigns.spread(item, now) or self._rates.waits(item, now):
                 moves.append(move)
             else:
                 ready.append(item)
@@ -278,23 +279,9 @@ class QueueingService:
         await self._record(moves, decided)
 
     async def _wait_for_rate(self, limited: Sequence[Report], decided: Decided) -> None:
-        """Keep in memory what may go while it counts as handed off, and schedule the rest.
-
-        Either way it is marked: who has waited is served before who comes new.
-        """
-        now = self._clock.now()
-        moves = []
-        for report in limited:
-            item, due_at = report.item, now + timedelta(seconds=report.retry_after_s or 0.0)
-            if _is_handed_off(item, now) and due_at < item.due_at:
-                decided.waiting.append((replace(item, reason=RATE), due_at))
-            else:
-                if item.expires_at is not None:
-                    due_at = min(due_at, item.expires_at)
-                due_at = _whole_ms(due_at)
-                moves.append(
-                    Move(item=item, name=E.SCHEDULED, metadata={"reason": RATE, "due_at": due_at})
-                )
+        """Keep in memory what may go soon, and schedule the rest."""
+        in_memory, moves = self._rates.told_to_wait(limited, self._clock.now())
+        decided.waiting.extend(in_memory)
         await self._record(moves, decided)
 
     def _after_failure(
@@ -321,8 +308,8 @@ class QueueingService:
         due_at = now + verdict.wait
         if item.expires_at is not None:
             due_at = min(due_at, item.expires_at)
-        metadata = {"reason": "retry", "due_at": _whole_ms(due_at)}
-        return Move(item=item, name=E.SCHEDULED, metadata=metadata)
+        due_at = due_at.replace(microsecond=due_at.microsecond // 1000 * 1000)
+        return Move(item=item, name=E.SCHEDULED, metadata={"reason": "retry", "due_at": due_at})
 
     async def _record(self, moves: Sequence[Move], decided: Decided) -> None:
         """Append events after which nothing is to be done at once."""
@@ -378,11 +365,6 @@ def is_suspect(item: WorkItem) -> bool:
 
 def _is_handed_off(item: WorkItem, now: datetime) -> bool:
     return item.status is Status.QUEUED and item.due_at > now
-
-
-def _whole_ms(moment: datetime) -> datetime:
-    """As MongoDB keeps it."""
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def _due(item: WorkItem) -> datetime:

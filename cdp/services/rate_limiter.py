@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from cdp.domain.campaign import CampaignRoster
-from cdp.domain.delivery_config import ConfigLimits
+from cdp.domain.delivery_config import ConfigLimits, is_of_a_domain
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.lane import Priority
 from cdp.domain.rate_budget import RateLimit, Turn, Want
@@ -18,7 +18,7 @@ from cdp.ports.budgets import Budgets
 from cdp.ports.handoff import Report, Verdict, WorkerLost
 from cdp.services.client_config_service import ClientConfigService
 from cdp.services.delivery_batch import Assigned, Chosen
-from cdp.services.queueing_service import RATE
+from cdp.services.rate_rules import RATE
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,12 @@ class RateLimiter:
             every = (item for group in groups.values() for item in group)
             return [Report(item=item, verdict=Verdict.DECLINED) for item in every]
         return [
-            Report(item=item, verdict=Verdict.LIMITED, retry_after_s=grant.wait_of(index))
+            Report(
+                item=item,
+                verdict=Verdict.LIMITED,
+                retry_after_s=grant.wait_of(index),
+                step_s=None if any(map(is_of_a_domain, grant.short)) else grant.step_s,
+            )
             for group, grant in zip(groups.values(), grants, strict=True)
             for index, item in enumerate(group[grant.count :])
         ]

@@ -44,7 +44,7 @@ async def test_priority_and_expiry_come_from_the_narrowest_configuration(tenant:
     await configure(tenant, campaign="codes", priority="high", expires_after_s=90.5)
 
     async def known() -> bool:
-        return (await accepted(tenant, path))["priority"] == "low"
+        return bool((await accepted(tenant, path))["priority"] == "low")
 
     await eventually(known, 10)
     plain, code = await accepted(tenant, path), await accepted(tenant, path, campaign="codes")
@@ -57,7 +57,7 @@ async def test_what_the_request_says_itself_counts(tenant: Tenant):
     later = (datetime.now().astimezone() + timedelta(days=2)).isoformat()
 
     async def known() -> bool:
-        return (await accepted(tenant))["priority"] == "low"
+        return bool((await accepted(tenant))["priority"] == "low")
 
     await eventually(known, 10)
     named = await accepted(tenant, priority="normal", expires_at=later)
@@ -72,7 +72,7 @@ async def test_the_campaigns_own_priority_counts_before_the_configurations(tenan
     await tenant.call("PUT", "/campaigns/spring", {"priority": "high"})
 
     async def known() -> bool:
-        return (await accepted(tenant, campaign="spring"))["priority"] == "high"
+        return bool((await accepted(tenant, campaign="spring"))["priority"] == "high")
 
     await eventually(known, 10)
     assert (await accepted(tenant, campaign="autumn"))["priority"] == "low"
@@ -89,7 +89,7 @@ async def test_a_repeat_has_what_counted_the_first_time(migrated):
             body = [email()] if path.endswith("batch") else email()
             answer = await tenant.post(path, body, Idempotency_Key="once")
             assert answer.status in (202, 207), answer.body
-            return answer.json.get("items", [answer.json])[0]["id"]
+            return str(answer.json.get("items", [answer.json])[0]["id"])
 
         made = (await tenant.post("/delivery-configs", {"expires_after_s": 3_600})).json
         first = [await post(path) for path in PATHS]

@@ -152,6 +152,26 @@ async def eventually_some_wait(shard: LittleShard, wiring: Wiring, items) -> Non
     await eventually(waiting, 15)
 
 
+async def test_a_mass_that_waits_for_its_rate_keeps_nothing_of_the_same_client(rig, smtp):
+    wiring = rig.process("shard")
+    client = await rig.client(wiring)
+    await through(wiring, client.id, smtp)
+    await limit(wiring, client.id, ConfigScope(campaign="slow"), rate_per_s=1.0)
+    mass = await accept_many(wiring, client.id, 2_000, campaign="slow")
+    rest = await accept_many(wiring, client.id, 50)
+    shard = await shard_with(rig, wiring, wiring.rate_budgets("email"), batch=100)
+
+    await shard.settle(rest, within_s=20)
+
+    assert await statuses(wiring, rest) == {Status.DELIVERED: 50}
+    logs = [[e.name for e in await events_of(wiring, item)] for item in mass]
+    # Most have neither been rendered nor seen a worker.
+    assert logs.count([E.CREATED, E.SCHEDULED]) > 1_000
+    stored = await wiring.results.items_across_clients([item.result_id for item in mass])
+    times = sorted(i.due_at for i in stored.values() if i.status is Status.SCHEDULED)
+    assert len(set(times)) > 0.9 * len(times), "each has a time of its own"
+
+
 async def test_while_budgets_cannot_be_asked_nothing_goes_and_nothing_fails(rig, smtp):
     wiring = rig.process("shard")
     client = await rig.client(wiring)

@@ -1,6 +1,7 @@
 """Whether an email is tracked: the request's word, else the configuration's, else the client's."""
 
 from dataclasses import replace
+from typing import Any
 
 from cdp.domain.communication_request import Tracking
 from cdp.domain.delivery_config import ConfigScope, DeliveryConfig
@@ -19,7 +20,7 @@ async def test_the_narrowest_that_says_so_decides_on_opens_and_clicks(rig):
     await configs.create(client.id, silent, DeliveryConfig(track_opens=False, track_clicks=False))
     half = ConfigScope(segment="half")
     await configs.create(client.id, half, DeliveryConfig(track_opens=False))
-    asked = {
+    asked: dict[str, dict[str, Any]] = {
         "client": {},
         "campaign": {"campaign": "silent"},
         "segment": {"segment": "half"},
