@@ -5,14 +5,16 @@ whoever takes over after a crash gives less for that long, never more.
 """
 
 import asyncio
+import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from cdp.domain.rate_budget import Grant, RateBook, Want
 from cdp.ports.clock import Clock
 from cdp.storage.budgets import SpentBudgets
 
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SLICE_S: Final = 1.0
 KEYS_MAX: Final = 10_000
 """With more, those are forgotten that are full."""
@@ -52,14 +54,15 @@ class RateBudgets:
     async def _store(self, keys: set[str]) -> None:
         """Before anybody is told: what is spent and not stored could be spent again."""
         ahead = {
-            key: spent_to + SLICE_S
+            # In the whole milliseconds that MongoDB keeps, and no less.
+            key: math.ceil((spent_to + SLICE_S) * 1_000)
             for key in keys
             if (spent_to := self._book.spent_to(key)) > self._stored_to[key]
         }
         if ahead:
-            moments = {key: datetime.fromtimestamp(to, UTC) for key, to in ahead.items()}
+            moments = {key: EPOCH + timedelta(milliseconds=to) for key, to in ahead.items()}
             await self._spent.save(self._channel, moments)
-            self._stored_to |= ahead
+            self._stored_to |= {key: to / 1_000 for key, to in ahead.items()}
 
     @property
     def count(self) -> int:

@@ -105,6 +105,11 @@ def updated(document: Document, update: Any, now: datetime) -> Document:
     for op, fields in update.items():
         if op == "$set":
             after |= fields
+        elif op == "$max":
+            after |= {
+                name: value if (held := document.get(name)) is None else max(held, value)
+                for name, value in fields.items()
+            }
         elif op == "$unset":
             for name in fields:
                 after.pop(name, None)

@@ -40,6 +40,7 @@ class Update(Protocol):
 
     _filter: Mapping[str, Any]
     _doc: Any
+    _upsert: bool | None
 
 
 class Table:
@@ -218,17 +219,26 @@ class MemoryCollection:
     async def bulk_write(self, updates: Sequence[Update], *, ordered: bool) -> None:
         """Several updates in one call."""
         assert not ordered
-        pieces = [p for update in updates for p in self._updates(update._filter, update._doc)]
+        pieces = [
+            piece
+            for update in updates
+            for piece in self._updates(update._filter, update._doc, upsert=bool(update._upsert))
+        ]
         await self._write(pieces)
 
     async def update_many(self, query: Mapping[str, Any], update: Any) -> None:
         """Change all that fits; each document by itself, as it is at that moment."""
         await self._write(self._updates(query, update))
 
-    def _updates(self, query: Mapping[str, Any], update: Any) -> list[Callable[[], None]]:
+    def _updates(
+        self, query: Mapping[str, Any], update: Any, *, upsert: bool = False
+    ) -> list[Callable[[], None]]:
         def piece() -> None:
-            for document in self._table.find(query, self._now):
+            found = self._table.find(query, self._now)
+            for document in found:
                 self._table.put(updated(document, update, self._now))
+            if upsert and not found:
+                self._table.insert(updated(dict(query), update, self._now))
 
         return [piece]
 

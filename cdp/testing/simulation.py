@@ -32,6 +32,8 @@ QUIET_S: Final = 600.0
 TRIES_MAX: Final = 12
 CLIENTS: Final = tuple(ClientId(bytes([n]) * 16) for n in range(1, 5))
 AT_MOST_ONCE, NO_SENDER = CLIENTS[1], CLIENTS[3]
+LIMITED_PER_S: Final = 1.5
+"""Of the one that is sent to at most once; with its bursts that is too little now and then."""
 _ID_KEY: Final = b"i" * 32
 
 
@@ -160,9 +162,9 @@ class Simulation:
         retries = {"attempts_max": ATTEMPTS_MAX, "backoff_initial_s": 2.0, "backoff_cap_s": 8.0}
         level = dict.fromkeys(("channel", "campaign", "segment"))
         level |= {"version": 1, "created_at": now, "updated_at": now}
-        configs.insert({"_id": 1, "client_id": None, "fields": retries, **level})
-        once = {"at_least_once": False}
-        configs.insert({"_id": 2, "client_id": AT_MOST_ONCE, "fields": once, **level})
+        configs.insert({"_id": b"all", "client_id": None, "fields": retries, **level})
+        once = {"at_least_once": False, "rate_per_s": LIMITED_PER_S}
+        configs.insert({"_id": b"once", "client_id": AT_MOST_ONCE, "fields": once, **level})
         for name in self.platform.names():
             self.platform.start(name)
 

@@ -1,6 +1,7 @@
 """D13: to whoever has opted out nothing more is sent, whichever of the two was first."""
 
 import asyncio
+import time
 from collections import Counter
 from dataclasses import replace
 from email import message_from_bytes
@@ -65,7 +66,9 @@ async def test_d13_racing_opt_outs_leave_no_gap(rig, smtp):
     await shard.own_all()
     random = Random(20)
     items, at_answer = [], {}
+    span_s = 0.0
     for number in range(ROUNDS):
+        begun = time.monotonic()
         requests = [request_of(client.id) for _ in range(EACH)]
         if number % 2:
             # Some come back, to be tried again.
@@ -77,10 +80,12 @@ async def test_d13_racing_opt_outs_leave_no_gap(rig, smtp):
             # By then whoever may send has said so in the log.
             at_answer[address_of(request)] = (request, await attempts_of(wiring, request))
 
-        outs = [asyncio.create_task(opt_out(r, random.random() * 0.06 * number)) for r in requests]
+        # As long as a round lasts on this machine now: some come before the message, some after.
+        outs = [asyncio.create_task(opt_out(r, random.random() * 1.5 * span_s)) for r in requests]
         accepted = await accept(wiring, requests)
         items += accepted
         await shard.settle(accepted)
+        span_s = time.monotonic() - begun
         await asyncio.gather(*outs)
 
     ends = {(await names_of(wiring, item))[-1] for item in items}

@@ -11,10 +11,10 @@ from cdp.storage.inbox import InboxEntries
 from tests.integration.rules.rig import accept_many
 from tests.integration.verification_world import new_id
 
-FOR_A_WHILE = {"mailbox", "inbox"}
+FOR_A_WHILE = {"mailbox", "inbox", "budgets"}
 
 
-async def test_d14_only_the_mailbox_and_the_inbox_have_an_index_that_removes(rig):
+async def test_d14_only_what_is_for_a_while_has_an_index_that_removes(rig):
     wiring = rig.process("shard")
     client = await rig.client(wiring)
     await accept_many(wiring, client.id, 1)
