@@ -15,6 +15,7 @@ from typing import Final
 from benchmarks import (
     bench_at_once,
     bench_batch_intake,
+    bench_configured,
     bench_dkim,
     bench_empty_poll,
     bench_memory,
@@ -29,6 +30,7 @@ BENCHMARKS: Final[Sequence[Benchmark]] = (
     bench_single_post.BENCHMARK,
     bench_batch_intake.BENCHMARK,
     bench_at_once.BENCHMARK,
+    bench_configured.BENCHMARK,
     bench_urgent.BENCHMARK,
     bench_schedule.BENCHMARK,
     bench_empty_poll.BENCHMARK,

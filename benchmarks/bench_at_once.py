@@ -136,7 +136,7 @@ async def _platform_round(stage: Stage, side: _Side, count: int, *, tracking: bo
     meter = platform.meter(stage.beside)
     before = meter.read()
     stage.elsewhere.start()
-    posts, seconds = await _post_and_wait(stage, platform.url, bodies, client.headers)
+    posts, seconds = await post_and_wait(stage, platform.url, bodies, client.headers)
     await platform.idle(within_s=60)
     spent = meter.read() - before
     stage.elsewhere.note(spent)
@@ -150,16 +150,17 @@ async def _peer_round(stage: Stage, side: _Side, count: int) -> None:
     with stage.platform.standing_still():
         before = meter.read()
         stage.elsewhere.start()
-        posts, seconds = await _post_and_wait(stage, peer.url, bodies, peer.headers)
+        posts, seconds = await post_and_wait(stage, peer.url, bodies, peer.headers)
         peer.wait_recorded(count, within_s=30)
         spent = meter.read() - before
         stage.elsewhere.note(spent)
     side.note(posts, seconds, count, spent)
 
 
-async def _post_and_wait(
+async def post_and_wait(
     stage: Stage, url: str, bodies: list[bytes], headers: Mapping[str, str]
 ) -> tuple[LoadResult, float]:
+    """Post them all and wait until the sink has the last; the seconds from the first to it."""
     since, started = stage.sink.received, time.perf_counter()
     drain = asyncio.create_task(stage.sink.wait_for(len(bodies), since=since, within_s=300))
     try:

@@ -145,13 +145,24 @@ class PlatformUnderTest:
         return client
 
     async def _put_template(self, client: BenchClient) -> None:
-        url = f"{self._cluster.addresses().api}/templates/{workload.TEMPLATE_NAME}"
+        path = f"/templates/{workload.TEMPLATE_NAME}"
+        await self.set_up(client, "PUT", path, {workload.CHANNEL: dict(workload.PARTS)})
+
+    async def set_up(
+        self, client: BenchClient, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> None:
+        """A call of the API that configures something.
+
+        Raises:
+            ServiceFailed: it was refused.
+        """
+        url = f"{self._cluster.addresses().api}{path}"
         async with (
             aiohttp.ClientSession(headers=client.headers) as session,
-            session.put(url, json={workload.CHANNEL: dict(workload.PARTS)}) as answer,
+            session.request(method, url, json=body) as answer,
         ):
-            if answer.status not in (200, 201):
-                raise ServiceFailed(f"the template was not taken: {await answer.text()}")
+            if answer.status >= 300:
+                raise ServiceFailed(f"{method} {path}: {await answer.text()}")
 
     def meter(self, beside: Mapping[str, int]) -> PlatformMeter:
         """The CPU of all its processes, by component."""
@@ -237,8 +248,12 @@ def request(
     tracking: bool = False,
     priority: str = "normal",
     send_at: datetime | None = None,
+    by_segment: bool = False,
 ) -> dict[str, Any]:
-    """The workload's request in the platform's shape, with the same data in it."""
+    """The workload's request in the platform's shape, with the same data in it.
+
+    With `by_segment` it names no template: its segment has one in its campaign.
+    """
     body: dict[str, Any] = {
         "channel": workload.CHANNEL,
         "to": [
@@ -264,15 +279,22 @@ def request(
     }
     if send_at is not None:
         body["send_at"] = send_at.isoformat()
+    if by_segment:
+        del body["template"]
     return body
 
 
 def single_bodies(
-    count: int, *, tracking: bool = False, priority: str = "normal", seed: int = 7
+    count: int,
+    *,
+    tracking: bool = False,
+    priority: str = "normal",
+    by_segment: bool = False,
+    seed: int = 7,
 ) -> list[bytes]:
     """`count` bodies of one communication each, encoded ahead of the measurement."""
     return [
-        _encode(request(each, index, tracking=tracking, priority=priority))
+        _encode(request(each, index, tracking=tracking, priority=priority, by_segment=by_segment))
         for index, each in enumerate(workload.recipients(count, seed=seed))
     ]
 
