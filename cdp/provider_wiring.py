@@ -15,7 +15,7 @@ from cdp.ports.clock import Clock
 from cdp.ports.inbox import Inbox
 from cdp.ports.provider import Provider, ProviderTools
 from cdp.providers.registry import load
-from cdp.services.provider_roster import Account
+from cdp.services.provider_roster import INSTALLED, Account
 from cdp.services.secret_box import SecretBox, Unopenable
 from cdp.settings import Settings, WrongSettings
 
@@ -90,7 +90,7 @@ def default_accounts(settings: Settings, channel: str, *, hook_key: bytes) -> li
         hook_key: what the secret that webhooks are signed with is derived from.
     """
     return [
-        Account(key=f"settings:{kind}", version=1, name=kind, kind=kind, settings=given)
+        Account(key=f"{INSTALLED}{kind}", version=1, name=kind, kind=kind, settings=given)
         for kind, given in _defaults(settings, hook_key).get(channel, {}).items()
     ]
 

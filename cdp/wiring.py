@@ -12,6 +12,7 @@ from typing import Any
 
 from cdp.configuration_parts import ConfigurationParts
 from cdp.domain.delivery_result import WorkItem
+from cdp.domain.lane import CHANNEL_NAMES
 from cdp.http.call import ApiServices
 from cdp.ports.budgets import Budgets
 from cdp.ports.handoff import ContentResolver, Handoff
@@ -131,6 +132,7 @@ class Wiring(ConfigurationParts):
             templates=self.template_service(engine),
             delivery_configs=self.delivery_config_service(),
             providers=self.provider_service(),
+            routing=self.provider_routing(CHANNEL_NAMES),
             suppressions=self.suppression_service(),
             dead_letters=self.dead_letter_service(),
             senders=self.sender_service(),
@@ -228,15 +230,21 @@ class Wiring(ConfigurationParts):
         opener = AccountOpener(
             settings=self.settings, clock=self.clock, inbox=InboxEntries(self.database)
         )
-        routing = ProviderRouting(
+        routing = self.provider_routing([channel])
+        return ProviderRoster(routing=routing, open_account=opener, clock=self.clock)
+
+    def provider_routing(self, channels: Sequence[str]) -> ProviderRouting:
+        """Which providers may take what."""
+        hook_key = self.keys.tracking_key
+        return ProviderRouting(
             config=self.config,
             providers=self.provider_service(),
             defaults={
-                channel: default_accounts(self.settings, channel, hook_key=self.keys.tracking_key)
+                channel: default_accounts(self.settings, channel, hook_key=hook_key)
+                for channel in channels
             },
             clock=self.clock,
         )
-        return ProviderRoster(routing=routing, open_account=opener, clock=self.clock)
 
     def delivery_tracking_service(self) -> DeliveryTrackingService:
         """The Delivery Tracking Service."""

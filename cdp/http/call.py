@@ -28,6 +28,7 @@ from cdp.services.delivery_config_service import DeliveryConfigService
 from cdp.services.delivery_tracking_service import DeliveryTrackingService
 from cdp.services.inbox_service import InboxService, InboxTokens
 from cdp.services.inbox_streams import InboxStreams
+from cdp.services.provider_routing import ProviderRouting
 from cdp.services.provider_service import ProviderService
 from cdp.services.segment_service import SegmentService
 from cdp.services.sender_service import SenderService
@@ -59,6 +60,7 @@ class ApiServices:
     segments: SegmentService
     delivery_configs: DeliveryConfigService
     providers: ProviderService
+    routing: ProviderRouting
     suppressions: SuppressionService
     inbox: InboxService
     inbox_tokens: InboxTokens

@@ -106,6 +106,14 @@ class ExplainedTemplateOut(Output):
     ]
 
 
+class RoutedProviderOut(Output):
+    """A provider that would be tried."""
+
+    name: str
+    kind: str
+    owner: Literal["client", "platform", "installation"]
+
+
 class ExplainOut(Output):
     """What counts for such a communication."""
 
@@ -118,6 +126,9 @@ class ExplainOut(Output):
         Field(description="The one that a configuration names, else the channel's default."),
     ]
     delivery: list[ExplainedFieldOut]
+    providers: Annotated[
+        list[RoutedProviderOut], Field(description="In the order in which they are tried.")
+    ]
     campaign: Annotated[
         CampaignEffectOut | None, Field(description="Null where it is a mere name.")
     ]

@@ -14,7 +14,7 @@ from cdp.http.json_body import json_body
 from cdp.http.models import DeliveryConfigIn, DeliveryFieldsIn, ExplainIn
 from cdp.http.pagination import cursor_of, limit_of, page_of
 from cdp.http.parameters import id_in_path, known_parameters
-from cdp.http.views import delivery_config_view, explained_view
+from cdp.http.views import delivery_config_view, explained_view, routed_provider_view
 
 _NAMED: Final = ("channel", "campaign", "segment")
 
@@ -78,15 +78,22 @@ async def explain(call: Call) -> Answer:
     given = await json_body(call, ExplainIn)
     services, client_id = call.services, call.caller.client.id
     key = (client_id, given.campaign or "")
-    senders, explained, template, campaigns = await asyncio.gather(
+    senders, explained, template, campaigns, providers = await asyncio.gather(
         services.config.senders_now([(client_id, scope_in(given))]),
         services.delivery_configs.explain(client_id, scope_in(given)),
         _template(call, given),
         services.config.campaigns([key]),
+        services.routing.of_scope(client_id, scope_in(given)),
     )
     sender = senders.get((client_id, scope_in(given)))
     view = explained_view(explained, sender=sender, template=template)
-    return json_answer(view | {"campaign": campaign_effect_view(campaigns.get(key))})
+    return json_answer(
+        view
+        | {
+            "campaign": campaign_effect_view(campaigns.get(key)),
+            "providers": [routed_provider_view(account) for account in providers],
+        }
+    )
 
 
 async def _template(call: Call, given: ExplainIn) -> Assignment | None:

@@ -15,6 +15,7 @@ from cdp.domain.segment import Assignment
 from cdp.domain.sender import Sender
 from cdp.services.communication_reading import BatchView, Books, RequestView, ResultView
 from cdp.services.delivery_config_service import ExplainedField
+from cdp.services.provider_roster import INSTALLED, Account
 from cdp.services.segment_service import SegmentView
 
 
@@ -251,6 +252,13 @@ def explained_view(
             for each in fields
         ],
     }
+
+
+def routed_provider_view(account: Account) -> dict[str, Any]:
+    """A provider that would be tried, and who has set it up."""
+    installed = account.key.startswith(INSTALLED)
+    owner = "client" if account.is_clients else "installation" if installed else "platform"
+    return {"name": account.name, "kind": account.kind, "owner": owner}
 
 
 def _origin(level: ConfigLevel | None) -> dict[str, Any]:

@@ -28,6 +28,10 @@ PROVIDER_TROUBLE: Final = frozenset({FailureClass.THROTTLED, FailureClass.CONFIG
 UNREACHED: Final = frozenset({"connect_failed", "connect_timeout", "connection_lost", "timeout"})
 
 
+INSTALLED: Final = "settings:"
+"""What the keys of the installation's own accounts begin with."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """A provider as somebody has set it up."""

@@ -8,6 +8,7 @@ the settings of the installation say.
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from cdp.domain.delivery_config import ConfigScope
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.ids import ClientId
 from cdp.domain.lane import CHANNEL_NAMES
@@ -48,17 +49,30 @@ class ProviderRouting:
         owned = await self._accounts.get_many({item.client_id for item in items})
         configs = await self._config.delivery_configs(items)
         return [
-            self._route(item, owned[item.client_id], configs[item.result_id].providers)
+            self._route(
+                item.client_id,
+                item.channel,
+                owned[item.client_id],
+                configs[item.result_id].providers,
+            )
             for item in items
         ]
 
+    async def of_scope(self, client_id: ClientId, scope: ConfigScope) -> Sequence[Account]:
+        """The accounts that may take a client's communications of a scope with a channel."""
+        assert scope.channel is not None
+        owned = await self._accounts.get_many([client_id])
+        configs = await self._config.delivery_configs_of([(client_id, scope)])
+        names = configs[client_id, scope].providers
+        return self._route(client_id, scope.channel, owned[client_id], names)
+
     def _route(
-        self, item: WorkItem, owned: Owned, names: Sequence[str] | None
+        self, client_id: ClientId, channel: str, owned: Owned, names: Sequence[str] | None
     ) -> Sequence[Account]:
-        own = _of_channel(owned.get(item.client_id, ()), item.channel)
-        platform = _of_channel(owned.get(None, ()), item.channel)
+        own = _of_channel(owned.get(client_id, ()), channel)
+        platform = _of_channel(owned.get(None, ()), channel)
         if names is None:
-            return own or platform or self._defaults.get(item.channel, ())
+            return own or platform or self._defaults.get(channel, ())
         by_name = {account.name: account for account in (*platform, *own)}
         return [by_name[name] for name in names if name in by_name]
 

@@ -30,6 +30,8 @@ from cdp.services.delivery_config_service import DeliveryConfigService
 from cdp.services.delivery_tracking_service import DeliveryTrackingService
 from cdp.services.inbox_service import InboxService, InboxTokens
 from cdp.services.inbox_streams import InboxStreams
+from cdp.services.provider_roster import Account
+from cdp.services.provider_routing import ProviderRouting
 from cdp.services.provider_service import ProviderService
 from cdp.services.secret_box import SecretBox
 from cdp.services.segment_service import SegmentService
@@ -212,6 +214,7 @@ def _services(
         senders=_senders(database, clock),
         dead_letters=_dead_letters(database, communications),
         providers=_providers(database, clock),
+        routing=_routing(database, clock),
         suppressions=suppressions,
         inbox=InboxService(entries=InboxEntries(database), tracking=tracking, clock=clock),
         inbox_tokens=InboxTokens(key=b"i" * 32, clock=clock),
@@ -233,6 +236,20 @@ def _services(
         ready=ready,
         requests_max=limits.requests_max,
         metrics_token=limits.metrics_token,
+    )
+
+
+def _routing(database: Database, clock: Clock) -> ProviderRouting:
+    defaults = {
+        "email": [
+            Account(key="settings:email.smtp", version=1, name="email.smtp", kind="email.smtp")
+        ]
+    }
+    return ProviderRouting(
+        config=_config(database, clock),
+        providers=_providers(database, clock),
+        defaults=defaults,
+        clock=clock,
     )
 
 

@@ -161,3 +161,24 @@ async def test_a_providers_rate_is_kept_and_can_be_taken_away(tenant: Tenant):
     assert made.json["rate_per_s"] == 14.0
     assert changed.json["rate_per_s"] is None
     assert (refused.status, refused.pointers) == (422, {"/rate_per_s": "greater_than_equal"})
+
+
+async def test_the_providers_that_would_be_tried_are_explained(tenant: Tenant):
+    async def explained(**asked):
+        answer = await tenant.post("/config/explain", {"channel": "email", **asked})
+        return [(each["name"], each["owner"]) for each in answer.json["providers"]]
+
+    installed = await explained()
+    for name in ("one", "two"):
+        settings = {"host": "smtp.example"}
+        given = {"name": name, "kind": "email.smtp", "settings": settings}
+        assert (await tenant.post("/providers", given)).status == 201
+    await configure(tenant, channel="email", campaign="spring", providers=["two", "one"])
+
+    assert installed == [("email.smtp", "installation")]
+
+    async def known() -> bool:
+        return bool(await explained(campaign="spring") == [("two", "client"), ("one", "client")])
+
+    await eventually(known, 10)
+    assert await explained() == [("one", "client"), ("two", "client")]
