@@ -1,15 +1,13 @@
 """`/batches/{id}/results`: what became of each recipient, as JSON, CSV or NDJSON."""
 
-import csv
-import io
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, Final
 
 import orjson
 
 from cdp.domain.ids import BatchId
 from cdp.errors import Invalid
+from cdp.file_formats.csv_output import CONTENT_TYPE, csv_lines
 from cdp.http.answer import Answer, json_answer
 from cdp.http.batches import NDJSON
 from cdp.http.call import Call
@@ -28,8 +26,6 @@ COLUMNS: Final = (
     "expires_at", "created_at", "updated_at", "delivered_at", "opened_at", "read_at",
     "clicked_at", "machine_opened_at", "machine_clicked_at",
 )  # fmt: skip
-FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet would run (OWASP ASVS 1.2.10)."""
 
 _FAILURE: Final = ("class", "code", "provider")
 _PARAMETERS: Final = frozenset({"limit", "cursor", "format", "raw"})
@@ -61,7 +57,7 @@ async def get_batch_results(call: Call) -> Answer:
     return Answer(
         status=200,
         body=csv_of(rows, raw=raw),
-        content_type=b"text/csv; charset=utf-8",
+        content_type=CONTENT_TYPE,
         headers=(*headers, (b"content-disposition", b'attachment; filename="results.csv"')),
     )
 
@@ -99,21 +95,10 @@ def csv_of(rows: Sequence[dict[str, Any]], *, raw: bool) -> bytes:
         rows: what `result_view` made.
         raw: for machines: leave cells as they are that a spreadsheet would take for formulas.
     """
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(COLUMNS)
-    for row in rows:
-        failure = row["failure"] or {}
-        flat = row | {f"failure_{name}": failure.get(name) for name in _FAILURE}
-        writer.writerow([csv_cell(flat[column], raw=raw) for column in COLUMNS])
-    return text.getvalue().encode()
+    return csv_lines([COLUMNS, *(_flat(row) for row in rows)], raw=raw)
 
 
-def csv_cell(value: Any, *, raw: bool) -> str:
-    """A cell's text; unless it is for machines, none that a spreadsheet would run (rule A9)."""
-    if value is None:
-        return ""
-    if isinstance(value, datetime):
-        return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    text = str(value)
-    return f"'{text}" if not raw and text.startswith(FORMULA_STARTS) else text
+def _flat(row: dict[str, Any]) -> list[Any]:
+    failure = row["failure"] or {}
+    flat = row | {f"failure_{name}": failure.get(name) for name in _FAILURE}
+    return [flat[column] for column in COLUMNS]

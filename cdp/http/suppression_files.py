@@ -12,6 +12,7 @@ from cdp.channels.table import CHANNELS
 from cdp.domain.ids import ClientId
 from cdp.domain.suppression import Suppression
 from cdp.errors import CdpError, Invalid, OutcomeUnknown
+from cdp.file_formats.csv_output import CONTENT_TYPE
 from cdp.http.answer import NO_SNIFF, NO_STORE, Answer, json_answer
 from cdp.http.batch_results import CSV, raw_of
 from cdp.http.batches import NDJSON, PAUSE_ITEMS
@@ -158,7 +159,7 @@ async def export_suppressions(call: Call) -> Answer:
     return Export(
         status=200,
         body=b"",
-        content_type=b"text/csv; charset=utf-8" if form == "csv" else NDJSON.encode(),
+        content_type=CONTENT_TYPE if form == "csv" else NDJSON.encode(),
         headers=(
             (
                 b"content-disposition",

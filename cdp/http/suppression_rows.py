@@ -5,7 +5,6 @@ read as it comes, and what is wrong with one row is no matter of the others.
 """
 
 import csv
-import io
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -16,7 +15,7 @@ from cdp.channels.table import CHANNELS
 from cdp.domain.ids import ClientId, text_of
 from cdp.domain.suppression import Suppression, SuppressionReason
 from cdp.errors import CdpError, FieldError, Invalid, PayloadTooLarge
-from cdp.http.batch_results import FORMULA_STARTS, csv_cell
+from cdp.file_formats import csv_output
 from cdp.http.json_input import loads, validate
 from cdp.http.problems import Malformed
 from cdp.http.suppression_models import SuppressionIn, SuppressionRowIn
@@ -105,7 +104,7 @@ def _told(name: str, cell: str) -> str:
     """A cell without the quote that our own export puts before what looks like a formula."""
     if name not in ("topic", "note"):
         cell = cell.strip()
-    return cell[1:] if cell[:1] == "'" and cell[1:].startswith(FORMULA_STARTS) else cell
+    return csv_output.plain_cell(cell)
 
 
 def _row(values: Any, defaults: Defaults) -> SuppressionRowIn | CdpError:
@@ -164,17 +163,13 @@ def suppression_view(entry: Suppression) -> dict[str, Any]:
 
 def csv_head() -> bytes:
     """The first line of an export."""
-    return (",".join(COLUMNS) + "\r\n").encode()
+    return csv_output.csv_lines([COLUMNS])
 
 
 def csv_lines(entries: Iterable[Suppression], *, raw: bool) -> bytes:
     """Entries as CSV. Unless `raw`, no cell is one that a spreadsheet would run (rule A9)."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    for entry in entries:
-        view = suppression_view(entry)
-        writer.writerow([csv_cell(view[column], raw=raw) for column in COLUMNS])
-    return text.getvalue().encode()
+    views = (suppression_view(entry) for entry in entries)
+    return csv_output.csv_lines(([view[c] for c in COLUMNS] for view in views), raw=raw)
 
 
 def json_lines(entries: Iterable[Suppression]) -> bytes:
