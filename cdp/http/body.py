@@ -4,61 +4,53 @@ Size is counted after decompression, time only while waiting for the caller.
 """
 
 import asyncio
-import zlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 from starlette.types import Receive
 
-from cdp.errors import PayloadTooLarge, UnsupportedMediaType
+from cdp.errors import CdpError, PayloadTooLarge, UnsupportedMediaType
+from cdp.file_formats.compression import GZIP, RATIO_MAX, Inflater
+from cdp.file_formats.faults import FileRefused
 from cdp.http.problems import BodyTooSlow, ClientGone, Malformed
 
 SINGLE_BYTES_MAX: Final = 1024 * 1024
 BATCH_BYTES_MAX: Final = 32 * 1024 * 1024
-RATIO_MAX: Final = 100
-RATIO_FREE_BYTES: Final = 64 * 1024
-"""Below this a body may be as repetitive as it likes."""
 BODY_S_MAX: Final = 30.0
-
-_GZIP: Final = 16 + zlib.MAX_WBITS
-_PIECE: Final = 64 * 1024
 
 
 class _Gunzip:
     """Undoes gzip piece by piece, and stops at a bomb."""
 
     def __init__(self, limit: int) -> None:
-        self._stream = zlib.decompressobj(_GZIP)
+        self._inflater = Inflater(GZIP)
         self._limit = limit
         self._taken = 0
-        self._given = 0
 
     def feed(self, data: bytes) -> list[bytes]:
         """What becomes of these bytes."""
         self._taken += len(data)
         if self._taken > self._limit:
             raise _too_large(self._limit)
-        pieces = []
-        while data:
-            if self._stream.eof:
-                raise Malformed("There are bytes after the end of the gzip stream.")
-            try:
-                piece = self._stream.decompress(data, _PIECE)
-            except zlib.error:
-                raise Malformed("The body is not valid gzip.") from None
-            data = self._stream.unconsumed_tail or self._stream.unused_data
-            self._given += len(piece)
-            if self._given > max(RATIO_FREE_BYTES, self._taken * RATIO_MAX):
-                raise PayloadTooLarge(
-                    f"The body grows to more than {RATIO_MAX} times its size when decompressed."
-                )
-            pieces.append(piece)
-        return pieces
+        try:
+            return list(self._inflater.feed(data))
+        except FileRefused as refusal:
+            raise _refused(refusal) from None
 
     def end(self) -> None:
         """Check that the stream is whole."""
-        if not self._stream.eof:
+        if not self._inflater.is_whole:
             raise Malformed("The gzip stream ends too early.")
+
+
+def _refused(refusal: FileRefused) -> CdpError:
+    if refusal.code == "archive_ratio":
+        return PayloadTooLarge(
+            f"The body grows to more than {RATIO_MAX} times its size when decompressed."
+        )
+    if refusal.code == "archive_members":
+        return Malformed("There are bytes after the end of the gzip stream.")
+    return Malformed("The body is not valid gzip.")
 
 
 class Body:
