@@ -168,6 +168,8 @@ class Columns:
             if above in pointers:
                 return pointers[above]
             above = above.rpartition("/")[0]
+        if not pointer:
+            return ""
         below = f"{pointer}/"
         return next((name for each, name in pointers.items() if each.startswith(below)), "")
 

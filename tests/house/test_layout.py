@@ -51,19 +51,28 @@ def imports(source):
             yield node.module
 
 
-def foreign(source):
+def foreign(source, *, pure=PURE):
     """What a file of the domain must not import."""
     return [
         name
         for name in imports(source)
         if name.partition(".")[0] not in sys.stdlib_module_names
-        and not any(name == ours or name.startswith(f"{ours}.") for ours in PURE)
+        and not any(name == ours or name.startswith(f"{ours}.") for ours in pure)
     ]
 
 
 def test_the_domain_imports_only_the_standard_library():
     paths = [p for p in files_in("cdp", suffix=".py") if p.parts[1] == "domain"]
     found = [f"{path}: {name}" for path in paths for name in foreign(read(path))]
+
+    assert len(paths) > 10
+    assert found == []
+
+
+def test_file_formats_import_only_the_standard_library_the_domain_and_errors():
+    pure = ("cdp.file_formats", "cdp.domain", "cdp.errors")
+    paths = [p for p in files_in("cdp", suffix=".py") if p.parts[1] == "file_formats"]
+    found = [f"{path}: {name}" for path in paths for name in foreign(read(path), pure=pure)]
 
     assert len(paths) > 10
     assert found == []

@@ -178,6 +178,13 @@ async def test_what_is_not_one_whole_file_is_refused(packed, code):
     assert await refused(packed) == code
 
 
+async def test_a_spreadsheet_is_told_what_to_do():
+    packed = zipped(("[Content_Types].xml", b"x"), ("xl/workbook.xml", b"x"))
+
+    with pytest.raises(FileRefused, match=r"Save it as CSV"):
+        await plain(packed)
+
+
 async def test_a_gzip_bomb_is_refused_early():
     packed = gzip.compress(bytes(300 * MIB), 1)
     source = InMemory(packed, chunk=10_000)
