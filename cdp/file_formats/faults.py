@@ -10,7 +10,7 @@ from typing import Final
 
 FILE_FAULTS: Final[Mapping[str, str]] = {
     "archive_invalid": "It begins like gzip or zip, and is not whole or not what its sums say.",
-    "archive_unsupported": "A zip with a password, in several parts, or in a rare method.",
+    "archive_unsupported": "A zip with a password, in several parts, in a rare method; or XLSX.",
     "archive_members": "A zip or gzip holds several files, or none.",
     "archive_ratio": "It grows too much when it is decompressed.",
     "too_large": "It has more bytes, decompressed, than are allowed.",

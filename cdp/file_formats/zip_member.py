@@ -35,6 +35,7 @@ _COMMENT_BYTES_MAX: Final = 0xFFFF
 _NONE_16: Final = 0xFFFF
 _NONE_32: Final = 0xFFFFFFFF
 _ENCRYPTED: Final = 0x0001 | 0x0040 | 0x2000
+_WORKBOOK: Final = b"xl/workbook.xml"
 _STORED: Final = 0
 _DEFLATED: Final = 8
 
@@ -99,6 +100,9 @@ async def unzipped(source: ByteSource, *, bytes_max: int) -> AsyncGenerator[byte
 
 def _only_one(members: list[_Member]) -> _Member:
     counted = [member for member in members if member.is_counted]
+    if any(member.name == _WORKBOOK for member in counted):
+        detail = "This is a spreadsheet (XLSX), which is not read. Save it as CSV in UTF-8."
+        raise FileRefused("archive_unsupported", detail)
     if len(counted) != 1:
         detail = f"The zip file holds {len(counted)} files, and must hold one."
         raise FileRefused("archive_members", detail)

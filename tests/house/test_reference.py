@@ -9,6 +9,8 @@ import pytest
 from cdp import errors, telemetry
 from cdp.domain.event import LEGAL_AFTER, STATUS_AFTER, UNNUMBERED, EventName
 from cdp.errors import CdpError
+from cdp.file_formats.faults import FILE_FAULTS, ROW_FAULTS
+from cdp.file_formats.text import ENCODINGS
 from cdp.http import problems
 from cdp.http.problems import PROBLEMS
 from cdp.rendering import environment, language
@@ -117,6 +119,16 @@ def test_every_limit_of_the_page_is_looked_at():
     rows = [line for line in read("docs/reference/limits.md").splitlines() if "` in `cdp/" in line]
 
     assert len(rows) == len(A_LIMIT.findall(read("docs/reference/limits.md"))) > 20
+
+
+@pytest.mark.parametrize(("code", "meaning"), [*FILE_FAULTS.items(), *ROW_FAULTS.items()])
+def test_every_fault_of_a_file_is_documented(code, meaning):
+    assert f"| `{code}` | {meaning} |" in read("docs/reference/file-formats.md")
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_every_encoding_of_a_file_is_documented(encoding):
+    assert f"`{encoding}`" in read("docs/reference/file-formats.md")
 
 
 @pytest.mark.parametrize(
