@@ -18,6 +18,7 @@ from benchmarks import (
     bench_configured,
     bench_dkim,
     bench_empty_poll,
+    bench_file_rows,
     bench_memory,
     bench_schedule,
     bench_single_post,
@@ -36,6 +37,7 @@ BENCHMARKS: Final[Sequence[Benchmark]] = (
     bench_empty_poll.BENCHMARK,
     bench_memory.BENCHMARK,
     bench_dkim.BENCHMARK,
+    bench_file_rows.BENCHMARK,
 )
 
 
