@@ -63,6 +63,11 @@ class Inflater:
         Raises:
             FileRefused: they are no such stream, a bomb, or behind the end of it.
         """
+        # What zlib has no room for yet it copies each time, so that it must not be much.
+        for at in range(0, len(data), PIECE_BYTES):
+            yield from self._feed(data[at : at + PIECE_BYTES])
+
+    def _feed(self, data: bytes) -> Iterator[bytes]:
         while data:
             if self._stream.eof:
                 detail = "There is something behind the end of the compressed file."

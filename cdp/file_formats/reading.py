@@ -6,7 +6,9 @@ async for rows in batches(plain_bytes(source, bytes_max=5 * 1024**3), reader):
 """
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
+from enum import StrEnum
 from typing import Final, Protocol, TypeVar
 
 from cdp.file_formats.compression import (
@@ -24,6 +26,32 @@ from cdp.file_formats.zip_member import ZIP_MAGICS, unzipped
 R = TypeVar("R", covariant=True)
 Row = TypeVar("Row")
 _MAGIC_BYTES: Final = 4
+
+
+class FileKind(StrEnum):
+    """What the rows of a file are."""
+
+    CSV = "csv"
+    NDJSON = "ndjson"
+
+
+_ENDINGS: Final = {
+    "csv": FileKind.CSV,
+    "tsv": FileKind.CSV,
+    "txt": FileKind.CSV,
+    "ndjson": FileKind.NDJSON,
+    "jsonl": FileKind.NDJSON,
+}
+_ENDING: Final = re.compile(r"\.(\w+)(?:\.(?:gz|zip))?$")
+
+
+def kind_of(name: str) -> FileKind | None:
+    """What a file's name says of its rows, such as `people.csv.gz`; None if nothing.
+
+    It is only what is meant: how a file is packed, its first bytes say.
+    """
+    found = _ENDING.search(name.lower())
+    return None if found is None else _ENDINGS.get(found[1])
 
 
 class RowReader(Protocol[R]):
@@ -70,6 +98,9 @@ async def plain_bytes(
                 raise too_large(bytes_max)
             if seen > offset:
                 yield piece[max(0, offset - begin) :]
+            else:
+                # Passing over a long file must not keep the event loop.
+                await asyncio.sleep(0)
 
 
 async def batches(

@@ -9,7 +9,7 @@ import pytest
 from cdp.file_formats.csv_rows import CsvReader
 from cdp.file_formats.faults import FileRefused
 from cdp.file_formats.ndjson_rows import NdjsonReader
-from cdp.file_formats.reading import batches, plain_bytes
+from cdp.file_formats.reading import batches, kind_of, plain_bytes
 from tests.unit.file_formats.sources import InMemory
 
 TEXT = "email;note\r\n" + "".join(f'p{n}@example.org;"ü{n}\r\n{n}"\r\n' for n in range(6_000))
@@ -91,3 +91,23 @@ async def test_ndjson_is_read_from_gzip():
     rows = [row.line async for some in batches(chunks, NdjsonReader()) for row in some]
 
     assert rows == [b'{"a":1}', b'{"a":2}']
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("people.csv", "csv"),
+        ("PEOPLE.2026.CSV.GZ", "csv"),
+        ("people.tsv.zip", "csv"),
+        ("people.txt", "csv"),
+        ("people.jsonl", "ndjson"),
+        ("people.ndjson.gz", "ndjson"),
+        ("people.zip", None),
+        ("people.xlsx", None),
+        ("people.csv.part", None),
+        ("people", None),
+        ("", None),
+    ],
+)
+def test_a_name_says_what_the_rows_are(name, kind):
+    assert kind_of(name) == kind
