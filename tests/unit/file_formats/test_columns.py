@@ -1,14 +1,15 @@
 """A row becomes just what a POST would have said, and what is wrong is said of its column."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cdp.errors import FieldError, Invalid
+from cdp.errors import Invalid
 from cdp.file_formats.columns import Columns, UploadDefaults, with_defaults
 from cdp.file_formats.csv_output import csv_lines
 from cdp.file_formats.csv_rows import CsvReader, CsvRow
 from cdp.file_formats.faults import FILE_FAULTS, ROW_FAULTS, FileRefused
+from cdp.file_formats.headers import folded
 from cdp.http.communication_models import CommunicationIn
 from cdp.http.json_input import validate
 from tests.unit.file_formats.sources import read
@@ -338,46 +339,11 @@ def test_a_channel_must_be_said():
     assert refused(["channel", "name"], UploadDefaults()).code == "address_missing"
 
 
-def test_the_errors_of_a_request_are_said_of_the_columns_that_they_came_from():
-    columns = Columns(["Email Address", "Time Zone", "cc", "Send At"], EMAIL)
-    made = columns.request_of(row_of("nobody", "Mars/Base", "b@example.org, x", "tomorrow"))
-
-    with pytest.raises(Invalid) as caught:
-        validate(CommunicationIn, made)
-    said = columns.faults_of(7, "email", caught.value.errors)
-
-    assert {(fault.row, fault.column, fault.pointer, fault.code) for fault in said} == {
-        (7, "Email Address", "/to/0/email", "address_invalid"),
-        (7, "Time Zone", "/to/0/timezone", "timezone_unknown"),
-        (7, "cc", "/cc/1/email", "string_too_short"),
-        (7, "Send At", "/send_at", "time_invalid"),
-    }
-
-
-def test_an_address_that_is_missing_is_said_of_its_column():
-    columns = Columns(["Phone", "a"], UploadDefaults(channel="sms"))
-    made = columns.request_of(row_of("", "b"))
-
-    with pytest.raises(Invalid) as caught:
-        validate(CommunicationIn, made)
-
-    assert columns.faults_of(1, "sms", caught.value.errors)[0].column == "Phone"
-
-
-def test_what_came_from_no_column_is_said_of_none():
-    columns = Columns(["to", "content.html"], EMAIL)
-    error = FieldError(pointer="/template", code="unknown", detail="There is no such template.")
-
-    assert columns.faults_of(1, "email", [error])[0].column == ""
-    assert columns.column_of("/content", "email") == "content.html"
-    assert columns.column_of("/to", "email") == "to"
-    assert columns.column_of("", "email") == ""
-
-
 NAMES = st.text(st.sampled_from("abcAB $_-.'=\u00fc\u0301\u00e9"), min_size=1, max_size=6)
 
 
 @given(names=st.lists(NAMES, max_size=4), cell=st.text(max_size=5))
+@example(names=["cc", "b-c c"], cell="x")
 def test_whatever_the_columns_are_called_the_request_is_none_or_one_that_a_post_may_have(
     names, cell
 ):
@@ -387,9 +353,19 @@ def test_whatever_the_columns_are_called_the_request_is_none_or_one_that_a_post_
     if reader.layout is None or not rows:
         return
     try:
-        made = Columns(reader.layout.header, EMAIL).request_of(rows[0])
+        columns = Columns(reader.layout.header, EMAIL)
     except FileRefused:
         return
 
+    made = columns.request_of(rows[0])
+
     assert isinstance(made, dict)
-    validate(CommunicationIn, made)
+    try:
+        validate(CommunicationIn, made)
+    except Invalid as refusal:
+        # Of such names only these are fields.
+        said = columns.faults_of(1, "email", refusal.errors)
+        named = {folded(fault.column) for fault in said}
+    else:
+        named = set()
+    assert named <= {"cc", "bcc"}

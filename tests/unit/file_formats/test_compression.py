@@ -110,6 +110,9 @@ GOOD = {
 }
 
 
+DIRECTORY_64 = GOOD["zip64, directory"]
+
+
 @pytest.mark.parametrize("form", GOOD)
 @pytest.mark.parametrize("chunk", [MIB, 1_000])
 async def test_a_file_is_read_whatever_it_is_packed_in(form, chunk):
@@ -169,6 +172,18 @@ async def test_what_was_damaged_is_refused_or_says_the_same(at, bit, form):
         (changed(GOOD["zip"], b"PK\x03\x04", 26, b"b"), "archive_invalid"),
         (changed(GOOD["zip"], b"PK\x03\x04", 8, b"\x00"), "archive_invalid"),
         (changed(GOOD["zip"], b"PK\x01\x02", 16, b"\x00\x00\x00\x00"), "archive_invalid"),
+        (changed(GOOD["zip"], b"PK\x05\x06", 12, b"\xff\x00"), "archive_invalid"),
+        (changed(GOOD["zip"], b"PK\x05\x06", 12, b"\x20\x00"), "archive_invalid"),
+        (changed(GOOD["zip"], b"PK\x05\x06", 16, b"\xff\xff\xff\xff"), "archive_invalid"),
+        (changed(GOOD["zip"], b"PK\x01\x02", 28, b"\xff\xff"), "archive_invalid"),
+        (changed(GOOD["zip"], b"PK\x01\x02", 42, b"\x01"), "archive_invalid"),
+        (changed(GOOD["zip"], b"PK\x01\x02", 20, b"\xff\xff\xff\x0f"), "archive_members"),
+        (changed(DIRECTORY_64, b"PK\x06\x07", 4, b"\x01"), "archive_unsupported"),
+        (changed(DIRECTORY_64, b"PK\x06\x07", 16, b"\x02"), "archive_unsupported"),
+        (changed(DIRECTORY_64, b"PK\x06\x07", 8, b"\x00"), "archive_invalid"),
+        (changed(DIRECTORY_64, b"PK\x06\x06", 16, b"\x01"), "archive_unsupported"),
+        (changed(DIRECTORY_64, b"PK\x06\x06", 24, b"\x02"), "archive_unsupported"),
+        (changed(DIRECTORY_64, b"PK\x06\x06", 48, b"\xff\xff\xff\xff"), "archive_invalid"),
         (GOOD["zip"] + b"x", "archive_invalid"),
         (b"PK\x03\x04", "archive_invalid"),
         (b"\x1f\x8b", "archive_invalid"),
@@ -176,6 +191,25 @@ async def test_what_was_damaged_is_refused_or_says_the_same(at, bit, form):
 )
 async def test_what_is_not_one_whole_file_is_refused(packed, code):
     assert await refused(packed) == code
+
+
+async def test_a_member_whose_numbers_are_in_its_zip64_field_is_read():
+    packed = zipped(("a.csv", TEXT))
+    entry, end = packed.index(b"PK\x01\x02"), packed.index(b"PK\x05\x06")
+    packed_size, size = struct.unpack_from("<LL", packed, entry + 20)
+    extra = struct.pack("<HHHHQQQ", 0x5455, 0, 1, 24, size, packed_size, 0)
+    wide = bytearray(packed[entry:end] + extra)
+    struct.pack_into("<LL", wide, 20, 0xFFFFFFFF, 0xFFFFFFFF)
+    struct.pack_into("<H", wide, 30, len(extra))
+    struct.pack_into("<L", wide, 42, 0xFFFFFFFF)
+    tail = bytearray(packed[end:])
+    struct.pack_into("<L", tail, 12, len(wide))
+
+    assert await plain(packed[:entry] + bytes(wide) + bytes(tail)) == TEXT
+
+
+async def test_an_empty_member_is_an_empty_file():
+    assert await plain(zipped(("a.csv", b""), method=zipfile.ZIP_STORED)) == b""
 
 
 async def test_a_spreadsheet_is_told_what_to_do():

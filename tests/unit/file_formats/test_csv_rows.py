@@ -80,6 +80,18 @@ def test_rows_and_positions_of_a_long_file_are_the_same_in_any_chunks():
     assert whole[-1].position == Position(rows=8_000, offset=len(raw), lines=16_001)
 
 
+def test_a_checkpoint_may_be_made_before_the_first_row():
+    raw = b"\n\xc3\xbc,b\n1,2\n"
+    reader = CsvReader(piece_bytes=7)
+
+    assert list(reader.feed(raw[:7])) == []
+    assert reader.layout is not None
+    assert reader.position == Position(rows=0, offset=6, lines=2)
+
+    rows, _ = read(CsvReader.resumed(reader.layout, reader.position), [raw[6:]])
+    assert [row.position for row in rows] == [Position(rows=1, offset=10, lines=3)]
+
+
 def test_quotes_hold_line_breaks_delimiters_and_quotes():
     raw = b'a,b\r\n"x\r\ny\n\rz","he said ""no"", then left"\r\n'
 

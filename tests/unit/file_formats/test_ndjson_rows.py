@@ -47,6 +47,7 @@ def test_from_every_line_on_the_rest_is_the_same(soup, mark):
 def test_lines_are_given_as_they_are_and_blank_ones_are_not_counted():
     rows, _ = read(NdjsonReader(), [b'\xef\xbb\xbf{"a": "\xc3\xbc"}\r\n\n  \n[1]\nno json'])
 
+    assert rows[-1].position == (3, 31, 5)
     assert [(row.number, row.line, row.offset, row.lines) for row in rows] == [
         (1, b'{"a": "\xc3\xbc"}\r', 16, 1),
         (2, b"[1]", 24, 4),
