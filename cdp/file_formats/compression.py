@@ -29,7 +29,8 @@ class ByteSource(Protocol):
         """In bytes."""
 
     def read(self, offset: int) -> AsyncIterator[bytes]:
-        """Its bytes from there on, in chunks of any size."""
+        """Its bytes from there on, in chunks of any size. It is asked for nothing behind the end:
+        some stores call that an error."""
 
 
 def grows_too_much(taken: int, given: int) -> bool:
@@ -124,7 +125,7 @@ async def gunzipped(source: ByteSource) -> AsyncGenerator[bytes, None]:
 async def read_exactly(source: ByteSource, offset: int, length: int) -> bytes:
     """So many bytes from there on; fewer where the file ends."""
     taken = bytearray()
-    if length > 0:
+    if length > 0 and offset < source.size:
         chunks = source.read(offset)
         async with closing(chunks):
             async for chunk in chunks:

@@ -90,6 +90,8 @@ async def plain_bytes(
     else:
         if source.size > bytes_max:
             raise too_large(bytes_max)
+        if offset >= source.size:
+            return
         pieces, seen = source.read(offset), offset
     async with closing(pieces):
         async for piece in pieces:

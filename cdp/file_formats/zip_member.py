@@ -113,6 +113,8 @@ async def _part(source: ByteSource, begin: int, length: int) -> AsyncGenerator[b
     left = length
     if not left:
         return
+    if begin + length > source.size:
+        raise _damaged("it breaks off")
     chunks = source.read(begin)
     async with closing(chunks):
         async for chunk in chunks:

@@ -18,6 +18,7 @@ class InMemory:
         self._chunk = chunk
 
     async def read(self, offset: int) -> AsyncIterator[bytes]:
+        assert 0 <= offset < self.size
         self.open += 1
         try:
             for at in range(offset, self.size, self._chunk):

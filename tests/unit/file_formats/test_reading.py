@@ -57,6 +57,13 @@ async def test_a_plain_file_is_not_read_again_from_its_beginning():
     assert source.taken <= 11_000
 
 
+@pytest.mark.parametrize("raw", [b"", b"a,b\n1,2\n"])
+async def test_nothing_is_asked_for_behind_the_end(raw):
+    chunks = plain_bytes(InMemory(raw), bytes_max=100, offset=len(raw))
+
+    assert [piece async for piece in chunks] == []
+
+
 async def test_batches_are_small_and_all_rows_come_before_a_refusal():
     source = InMemory(TEXT.encode() + b'"never closed\n')
     rows = []
