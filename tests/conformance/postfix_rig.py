@@ -28,6 +28,7 @@ KNOWN: Final = (
 )
 BUSY: Final = "busy@example.org"
 MESSAGE_BYTES_MAX: Final = 1_000_000
+LIFE_S: Final = 900
 
 MAIN: Final = """\
 compatibility_level = 3.6
@@ -148,10 +149,10 @@ def _configure(folder: Path, postfix: Postfix) -> None:
 
 
 def _start(config: Path) -> subprocess.Popen[bytes]:
-    """Its master as a child of ours, not detached, so that it goes when we do."""
+    """Its master as a child of ours. Should we be killed, it ends by itself after a while."""
     daemons = _run("postconf", "-c", str(config), "-hx", "daemon_directory").strip()
     return subprocess.Popen(
-        ["setpriv", "--pdeathsig", "TERM", f"{daemons}/master", "-d", "-c", str(config)],
+        [f"{daemons}/master", "-d", "-e", str(LIFE_S), "-c", str(config)],
         env={"PATH": _path()},
         stdin=subprocess.DEVNULL,
         # On SIGTERM the master tells its whole group, which must not be ours.
