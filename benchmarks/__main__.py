@@ -19,6 +19,7 @@ from benchmarks import (
     bench_dkim,
     bench_empty_poll,
     bench_memory,
+    bench_providers,
     bench_schedule,
     bench_single_post,
     bench_urgent,
@@ -36,6 +37,7 @@ BENCHMARKS: Final[Sequence[Benchmark]] = (
     bench_empty_poll.BENCHMARK,
     bench_memory.BENCHMARK,
     bench_dkim.BENCHMARK,
+    bench_providers.BENCHMARK,
 )
 
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
+from aiohttp.client_proto import ResponseHandler
 
 from cdp.ports.provider import ANSWER_CHARS_MAX, FailureClass, Outcome, Rejected, Unknown
 from cdp.providers.outbound import ForbiddenTarget, refuse_private, resolver_for
@@ -63,6 +64,41 @@ class HttpAnswer:
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
         return max(0.0, min((moment - now).total_seconds(), RETRY_AFTER_MAX_S))
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Has no more connections open than its limit, those that are idle included.
+
+    aiohttp counts those in use only: who calls many hosts would keep one open to each for a while,
+    until the process has no files left. There is no public way; a test sees whether this one holds.
+    """
+
+    def _release(self, key: Any, protocol: Any, *, should_close: bool = False) -> None:
+        super()._release(key, protocol, should_close=should_close)
+        self._close_surplus()
+
+    async def _create_connection(
+        self,
+        req: Any,
+        traces: Any,
+        timeout: Any,  # noqa: ASYNC109 - so it is called there
+    ) -> ResponseHandler:
+        # The one that is to be made counts as in use already.
+        self._close_surplus()
+        return await super()._create_connection(req, traces, timeout)
+
+    def _close_surplus(self) -> None:
+        idle = self._conns
+        surplus = len(self._acquired) + sum(map(len, idle.values())) - self.limit
+        for _ in range(surplus):
+            if not idle:
+                return
+            # Of the longest idle each: where no host is called twice none of them is missed.
+            key = min(idle, key=lambda each: idle[each][0][1])
+            protocol, _since = idle[key].popleft()
+            if not idle[key]:
+                del idle[key]
+            protocol.close()
 
 
 class HttpClient:
@@ -129,7 +165,7 @@ class HttpClient:
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
+                connector=_Connector(
                     limit=self._connections_max,
                     resolver=resolver_for(reach_private=not self._is_guarded),
                     # A name that is resolved once is connected to once: no cache to outlive it.
