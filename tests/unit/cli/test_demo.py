@@ -58,3 +58,8 @@ def test_what_is_printed_can_be_pasted_into_a_shell():
 
 def test_the_ledgers_lie_together():
     assert _stage().accepted_ledger.parent == _stage().delivered_ledger.parent
+
+
+def test_a_run_has_a_campaign_and_a_hook_of_its_own():
+    assert _stage().campaign == "spring-r1"
+    assert _stage().hook == "http://127.0.0.1:8025/hooks/baskets/r1"
