@@ -34,7 +34,7 @@ _NOTES: Final = {
     "undeliverable": "550: there is no such user",
     "suppressed": "bounced in an earlier run",
     "cancelled": "scheduled, then taken back",
-    "retried": "451: later; then taken",
+    "retried": "not at the first attempt",
     "scheduled": "sent when they were due",
     "opened": "the reader loads the pixel",
     "clicked": "the reader follows a link",
