@@ -211,6 +211,8 @@ class Demonstration:
 
     async def _until_finished(self) -> CampaignFacts:
         """The campaign, once the platform has closed its books or has had time enough for it."""
+        # Once more: all may have been settled before the first time was answered.
+        await self._shop.close_campaign()
         for _ in range(FINISHED_TRIES):
             view = await self._shop.api.get(f"/campaigns/{self._shop.campaign}")
             # The books are counted now and then: those of a moment ago may be shown.
