@@ -123,6 +123,10 @@ class HttpClient:
             return
         if not url.startswith("https://"):
             raise ForbiddenTarget("not https")
+        if not url.isascii():
+            # The HTTP client makes plain digits of all that Unicode has, so it would read an
+            # address where we see a name. Names outside of ASCII have their A-labels.
+            raise ForbiddenTarget("not ASCII")
         # A host that is an address is never asked of a resolver.
         refuse_private(_host_of(url))
 
@@ -150,7 +154,10 @@ class HttpClient:
 
 
 def _host_of(url: str) -> str:
-    return urlsplit(url).hostname or ""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        raise aiohttp.InvalidURL(url) from None
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:
