@@ -88,6 +88,7 @@ class FcmPush(HttpProvider[PushMessage]):
             timeout_s=settings.timeout_s,
             from_outside=True,
             reach_private=tools.reach_private,
+            unfit_url=FailureClass.CONFIG,
         )
         self._token = ""
         self._fresh_until = 0.0
