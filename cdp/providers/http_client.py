@@ -105,7 +105,13 @@ class HttpClient:
     """A session with kept-open connections."""
 
     def __init__(
-        self, *, connections_max: int, timeout_s: float, from_outside: bool, reach_private: bool
+        self,
+        *,
+        connections_max: int,
+        timeout_s: float,
+        from_outside: bool,
+        reach_private: bool,
+        unfit_url: FailureClass = FailureClass.ADDRESS,
     ) -> None:
         """A client.
 
@@ -114,10 +120,13 @@ class HttpClient:
             timeout_s: for a whole answer; a connection has half of it.
             from_outside: whether a client or a recipient has given the URLs (rule A7).
             reach_private: whether they may lead into private networks all the same.
+            unfit_url: what is at fault where one must not be called: the recipient's address, or
+                the account where it is that which names the host.
         """
         self._connections_max = connections_max
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=timeout_s / 2)
         self._is_guarded = from_outside and not reach_private
+        self._unfit_url = unfit_url
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, url: str, *, body: bytes, headers: Mapping[str, str]) -> HttpAnswer:
@@ -134,16 +143,14 @@ class HttpClient:
                 read = await _read(answer)
                 return HttpAnswer(status=answer.status, headers=answer.headers, body=read)
         except ForbiddenTarget:
-            raise Unanswered(
-                Rejected(failure=FailureClass.ADDRESS, code="target_forbidden")
-            ) from None
+            raise Unanswered(Rejected(failure=self._unfit_url, code="target_forbidden")) from None
         except aiohttp.InvalidURL:
-            raise Unanswered(Rejected(failure=FailureClass.ADDRESS, code="url_invalid")) from None
+            raise Unanswered(Rejected(failure=self._unfit_url, code="url_invalid")) from None
         except aiohttp.ClientConnectorCertificateError:
             raise Unanswered(_not_sent("tls_failed")) from None
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, ForbiddenTarget):
-                refused = Rejected(failure=FailureClass.ADDRESS, code="target_forbidden")
+                refused = Rejected(failure=self._unfit_url, code="target_forbidden")
                 raise Unanswered(refused) from None
             raise Unanswered(_not_sent("connect_failed")) from None
         except aiohttp.ConnectionTimeoutError:
@@ -159,6 +166,10 @@ class HttpClient:
             return
         if not url.startswith("https://"):
             raise ForbiddenTarget("not https")
+        if not url.isascii():
+            # The HTTP client makes plain digits of all that Unicode has, so it would read an
+            # address where we see a name. Names outside of ASCII have their A-labels.
+            raise ForbiddenTarget("not ASCII")
         # A host that is an address is never asked of a resolver.
         refuse_private(_host_of(url))
 
@@ -186,7 +197,10 @@ class HttpClient:
 
 
 def _host_of(url: str) -> str:
-    return urlsplit(url).hostname or ""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        raise aiohttp.InvalidURL(url) from None
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:

@@ -150,7 +150,10 @@ async def test_a7_what_the_other_side_says_is_not_kept():
     ["http://hooks.example.com/", "https://127.0.0.1/", "https://169.254.169.254/latest",
      "https://[::1]/", "https://[::ffff:127.0.0.1]/", "https://[64:ff9b::7f00:1]/",
      "https://[2002:7f00:1::]/", "https://2130706433/", "https://0x7f000001/", "https://0177.0.0.1/",
-     "https://127.1/", "https://localhost/", "https://10.0.0.1/"],
+     "https://127.1/", "https://localhost/", "https://10.0.0.1/", "https://\uff11\uff12\uff17.0.0.1/",
+     "https://127\u30020\u30020\u30021/", "https://\u2460\u2461\u2466.0.0.1/", "https://0/", "https://0.0.0.0/",
+     "https://[::1%25lo]/", "https://[fe80::1%25eth0]/", "https://[::127.0.0.1]/",
+     "https://ada:secret@127.0.0.1/", "https://example.com\\@127.0.0.1/", "https://[::1"],
 )  # fmt: skip
 async def test_a7_a_target_in_a_private_network_is_not_called(url):
     provider = provider_with(tools=GUARDED)
