@@ -55,6 +55,10 @@ install: $(READY) ## Make .venv and install the platform with its locked depende
 mongod-libraries:
 	@scripts/install_system_packages.sh mongod "$(PYTHON)"
 
+.PHONY: test-packages
+test-packages:
+	@scripts/install_system_packages.sh tests "$(PYTHON)"
+
 # --- the platform ---
 
 .PHONY: demo
@@ -72,7 +76,7 @@ down: $(READY) ## Stop the platform; its data stays
 # --- tests and checks ---
 
 .PHONY: test
-test: lint mongod-libraries ## Run all checks and all tests
+test: lint mongod-libraries test-packages ## Run all checks and all tests
 	$(VENV)/bin/pytest $(TESTS)
 
 .PHONY: test-unit
@@ -80,7 +84,7 @@ test-unit: $(READY) ## Run the tests that need no other process
 	$(VENV)/bin/pytest $(TESTS_FAST)
 
 .PHONY: test-integration
-test-integration: $(READY) mongod-libraries ## Run the tests on a real MongoDB and mailbox
+test-integration: $(READY) mongod-libraries test-packages ## Run the tests on a real MongoDB and mailbox
 	$(VENV)/bin/pytest tests/conformance tests/integration
 
 .PHONY: test-cluster
@@ -104,7 +108,7 @@ format: $(READY) ## Put the code into its format
 	$(VENV)/bin/ruff format .
 
 .PHONY: coverage
-coverage: $(READY) mongod-libraries ## Show which lines and branches the tests without a cluster miss
+coverage: $(READY) mongod-libraries test-packages ## Show which lines and branches the tests without a cluster miss
 	$(VENV)/bin/coverage run -m pytest $(TESTS_FAST) tests/conformance tests/integration
 	$(VENV)/bin/coverage report
 

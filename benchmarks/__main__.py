@@ -20,6 +20,7 @@ from benchmarks import (
     bench_empty_poll,
     bench_file_rows,
     bench_memory,
+    bench_providers,
     bench_schedule,
     bench_single_post,
     bench_urgent,
@@ -38,6 +39,7 @@ BENCHMARKS: Final[Sequence[Benchmark]] = (
     bench_memory.BENCHMARK,
     bench_dkim.BENCHMARK,
     bench_file_rows.BENCHMARK,
+    bench_providers.BENCHMARK,
 )
 
 

@@ -40,7 +40,8 @@ class JsonLines(logging.Formatter):
 
 def log_to_stderr(component: str) -> None:
     """Let our loggers write JSON lines; Ray keeps a worker's standard error in its log folder."""
-    handler = logging.StreamHandler(sys.stderr)
+    # Not `sys.stderr`: Ray Serve has put its own logger there, whose level swallows every line.
+    handler = logging.StreamHandler(sys.__stderr__)
     handler.setFormatter(JsonLines(component=component))
     for name in LOGGERS:
         logger = logging.getLogger(name)

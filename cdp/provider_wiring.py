@@ -15,7 +15,7 @@ from cdp.ports.clock import Clock
 from cdp.ports.inbox import Inbox
 from cdp.ports.provider import Provider, ProviderTools
 from cdp.providers.registry import load
-from cdp.services.provider_roster import INSTALLED, Account
+from cdp.services.provider_roster import INSTALLED, MANY_HOSTS, Account
 from cdp.services.secret_box import SecretBox, Unopenable
 from cdp.settings import Settings, WrongSettings
 
@@ -58,7 +58,7 @@ def reaches_private(settings: Settings) -> bool:
 
 def _calls_anybody(account: Account) -> bool:
     """Whether the messages themselves say where to connect to, whoever has set it up."""
-    return account.kind in ("webhook.standard", "webhook.slack", "push.web")
+    return account.kind.startswith(MANY_HOSTS) or account.kind == "push.web"
 
 
 def secret_box(settings: Settings, embedded: Callable[[], bytes]) -> SecretBox:

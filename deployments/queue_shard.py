@@ -35,6 +35,7 @@ COUNT_S: Final = 60.0
 PREPARING_MAX: Final = 2
 DELIVERING_MAX: Final = 8
 PARK_S: Final = 2.0
+FULL_PARK_S: Final = 0.5
 FAULT_PARK_S: Final = 30.0
 _ALWAYS: Final = lanes_of("email")
 """Lanes that are shown also before anything came to them."""
@@ -226,6 +227,8 @@ class QueueShard:
             if len(decided.parked) == len(items):
                 # The provider is in trouble: what is not claimed yet waits where it is.
                 await asyncio.sleep(PARK_S)
+            elif len(decided.full) == len(items):
+                await asyncio.sleep(FULL_PARK_S)
         except BaseException:
             # Not known how far it came; `due_at` brings all of it back.
             self._state.settle(item.result_id for item in items)
@@ -247,6 +250,7 @@ class QueueShard:
                 self._open[item.client_id] -= 1
         self._state.settle(item.result_id for item in decided.settled)
         self._park(decided.parked, PARK_S)
+        self._park(decided.full, FULL_PARK_S)
         for item, until in decided.waiting:
             self._state.park([item], until)
         self._state.settle(item.result_id for item in decided.again)

@@ -45,6 +45,12 @@ def normalise_token(token: str, platform: str) -> str:
     return token
 
 
+def suppression_key(token: str) -> str:
+    """What a device is suppressed under: what may be a token of APNs in its one form, since an
+    entry of the list names no platform."""
+    return token.lower() if _APNS_TOKEN.fullmatch(token) else token
+
+
 def normalise_endpoint(url: str) -> str:
     """The endpoint of a Web Push subscription.
 

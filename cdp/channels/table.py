@@ -45,6 +45,7 @@ CHANNELS: Final[Mapping[str, Channel]] = {
         address_field="device_token",
         finish=push.finish,
         address=str,
+        suppressed_as=push.suppression_key,
     ),
     "in_app": Channel(
         parts=("title", "body", "action_url", "action_label", "data"),

@@ -21,11 +21,13 @@ from cdp.cli.demo_facts import Facts
 from cdp.cli.demo_progress import Screen
 from cdp.cli.demo_report import adds_up, print_report, times, verdict
 from cdp.cli.demo_run import Stage, demonstrate
+from cdp.cli.demo_setup import story
 from cdp.cli.shell import out, refusals, settings, with_wiring
 from cdp.cli.start import bring_up_apart
 from cdp.cli.verify import print_verification
 from cdp.domain.delivery_config import ALL, DeliveryConfig
 from cdp.embedded.state import EmbeddedError
+from cdp.provider_wiring import reaches_private
 from cdp.services.verification_service import Verification
 from cdp.wiring import Wiring
 from deployments.local_cluster import LocalCluster
@@ -52,7 +54,7 @@ def demo(
         bool, typer.Option("--keep", help="Leave the platform up and print where to look.")
     ] = False,
 ) -> None:
-    """Send a campaign of 5,000 and urgent messages beside it; report, and prove the books.
+    """Send a campaign on two channels and urgent messages beside it; report, prove the books.
 
     Example: cdp demo --keep
     """
@@ -104,13 +106,17 @@ def check(cluster: LocalCluster) -> None:
     """Refuse where the demonstration can't be given.
 
     Raises:
-        EmbeddedError: the examples are missing, or there is no mailbox to send to.
+        EmbeddedError: the examples are missing, or there is no mailbox that can be sent to.
     """
     if not (EXAMPLES / "spring-campaign.csv").is_file():
         raise EmbeddedError(f"The demo needs the folder {EXAMPLES}: run it in a checkout.")
     if cluster.addresses().mailbox is None:
         raise EmbeddedError(
             "The demo sends only to the embedded mailbox: unset CDP_SMTP_HOST for it."
+        )
+    if not reaches_private(cluster.settings):
+        raise EmbeddedError(
+            "The demo's webhooks go to the mailbox on this machine: set CDP_PRIVATE_TARGETS=true."
         )
 
 
@@ -138,6 +144,9 @@ def perform(cluster: LocalCluster, *, began_at: float, up_s: float | None, keep:
         ledgers=cluster.state.root / "demo" / run,
         began_at=began_at,
     )
+    for text in story(stage.campaign):
+        out.print(text, highlight=False, soft_wrap=True)
+    out.print()
     with Screen(out) as screen:
         facts = asyncio.run(demonstrate(stage, screen.show))
     print_report(out, facts)
@@ -189,6 +198,7 @@ def _where_to_look(cluster: LocalCluster, stage: Stage, facts: Facts) -> None:
     addresses = cluster.addresses()
     rows = (
         ("Mailbox", addresses.mailbox),
+        ("Shop's webhooks", f"{addresses.mailbox}?to={stage.hook}"),
         ("API docs", addresses.docs),
         ("Ray dashboard", f"{addresses.dashboard}  (token: {cluster.state.ray_token_file})"),
         ("Shop's API key", stage.shop_key),

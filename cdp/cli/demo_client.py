@@ -37,11 +37,17 @@ class Mail:
     """One message as the mailbox lists it."""
 
     id: str
+    channel: str
     result_id: str
     recipient: str
     message_id: str
     received_at: float
     """Seconds since 1970."""
+
+    @property
+    def is_named(self) -> bool:
+        """Whether it came under a name of its sender's; a text message comes without one."""
+        return self.result_id != self.id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +121,7 @@ def mail_of(item: Mapping[str, Any]) -> Mail:
     """A message from the mailbox's list."""
     return Mail(
         id=item["id"],
+        channel=item["channel"],
         result_id=result_id_of(item["message_id"]),
         recipient=item["rcpt_to"][0] if item["rcpt_to"] else "",
         message_id=item["message_id"],

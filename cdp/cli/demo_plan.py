@@ -1,7 +1,8 @@
 """What the demonstration sends, and what must come of it. Pure: no clock, no network.
 
-The shop's campaign is the file in `examples/`; some requests are broken on purpose. The bank's
-password resets are made up here.
+The shop's campaign is the file in `examples/`: an email to each person, and for each member a
+webhook to the shop's own system beside it. Some requests are broken on purpose. The bank's password
+resets are made up here.
 """
 
 import csv
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cdp.cli.api import JSON, NDJSON
+from cdp.cli.demo_setup import MEMBERS, RESET, segment_of
 
 BATCH: Final = 500
 SCHEDULED: Final = 50
@@ -30,9 +32,6 @@ OPENS_PERCENT: Final = 20
 CLICKS_PERCENT: Final = 5
 
 OFFER: Final = {"code": "SPRING15", "percent": 15}
-LANGUAGES: Final = ("en", "de", "fr", "es", "pt", "it", "pl", "ja")
-RESET: Final = "password-reset"
-PARTS: Final = {"subject": "subject", "html": "html", "text": "txt"}
 
 Item = dict[str, Any]
 
@@ -83,28 +82,35 @@ def read_people(path: Path) -> Iterator[dict[str, str]]:
         yield from csv.DictReader(file)
 
 
-def campaign_item(person: Mapping[str, str], *, campaign: str, run: str) -> Item:
-    """The request for one line of the file."""
+def email_item(person: Mapping[str, str], *, campaign: str, run: str) -> Item:
+    """The request for the email to one line of the file."""
+    to = {"email": address_of_run(person["email"], run), "locale": person["locale"]}
+    return _item("email", person, to, campaign=campaign)
+
+
+def webhook_item(person: Mapping[str, str], *, campaign: str, url: str) -> Item:
+    """The request for the webhook that tells the shop's system of one line of the file."""
+    item = _item("webhook", person, {"url": url}, campaign=campaign)
+    item["to"][0]["data"]["email"] = person["email"]
+    return item
+
+
+def _item(channel: str, person: Mapping[str, str], to: Mapping[str, Any], *, campaign: str) -> Item:
+    """What both channels say. Which template it is, the segment's assignments know."""
     items = order_of(person["items"])
+    data = {
+        "city": person["city"],
+        "plan": person["plan"],
+        "points": int(person["points"]),
+        "items": items,
+        "total": round(sum(i["quantity"] * i["price"] for i in items), 2),
+        "gift": person["gift"] == "yes",
+    }
     return {
-        "channel": "email",
-        "to": [
-            {
-                "email": address_of_run(person["email"], run),
-                "name": person["name"],
-                "locale": person["locale"],
-                "data": {
-                    "city": person["city"],
-                    "plan": person["plan"],
-                    "points": int(person["points"]),
-                    "items": items,
-                    "total": round(sum(i["quantity"] * i["price"] for i in items), 2),
-                    "gift": person["gift"] == "yes",
-                },
-            }
-        ],
-        "template": f"spring.{person['locale']}",
+        "channel": channel,
+        "to": [{**to, "name": person["name"], "data": data}],
         "campaign": campaign,
+        "segment": segment_of(person),
         "data": {"offer": OFFER},
     }
 
@@ -139,11 +145,11 @@ def is_permanent(address: str) -> bool:
     return "+bounce" in address
 
 
-def campaign_batches(
+def email_batches(
     people: Iterable[Mapping[str, str]], *, campaign: str, run: str, now: datetime
 ) -> Iterator[Batch]:
-    """The campaign: the scheduled ones first, then batches by turns in JSON and NDJSON."""
-    items = (campaign_item(person, campaign=campaign, run=run) for person in people)
+    """The emails: the scheduled ones first, then batches by turns in JSON and NDJSON."""
+    items = (email_item(person, campaign=campaign, run=run) for person in people)
     scheduled = [
         # Urgent, or they would wait for their turn behind the campaign that they belong to.
         {**item, "send_at": send_at_of(index, now), "priority": "high"}
@@ -158,6 +164,18 @@ def campaign_batches(
         mixed = [*chunk[:middle], *broken, *chunk[middle:]]
         kind = JSON if number % 2 else NDJSON
         yield batch_of(number, mixed, content_type=kind, broken=len(broken))
+
+
+def webhook_batches(
+    people: Iterable[Mapping[str, str]], *, campaign: str, url: str
+) -> Iterator[Batch]:
+    """The webhooks: one for each member."""
+    members = (person for person in people if segment_of(person) == MEMBERS)
+    items = (webhook_item(person, campaign=campaign, url=url) for person in members)
+    number = 0
+    while chunk := list(islice(items, BATCH)):
+        number += 1
+        yield batch_of(number, chunk, content_type=NDJSON)
 
 
 def send_at_of(index: int, now: datetime) -> str:
@@ -184,7 +202,8 @@ def batch_of(
 _BREAKS: Final[tuple[Callable[[Item], Item], ...]] = (
     lambda item: {**item, "to": [{**item["to"][0], "email": "nobody at example.org"}]},
     lambda item: {name: value for name, value in item.items() if name != "to"},
-    lambda item: {**item, "template": "summer.en"},
+    lambda item: {**item, "template": "summer"},
+    lambda item: {**item, "segment": "strangers"},
     lambda item: {**item, "to": [{**item["to"][0], "email": "eve@example.org\r\nBcc: all@x.org"}]},
     lambda item: {**item, "priority": "urgent"},
     lambda item: {**item, "sendat": "2030-01-01T00:00:00Z"},
@@ -192,7 +211,7 @@ _BREAKS: Final[tuple[Callable[[Item], Item], ...]] = (
 
 
 def broken_item(number: int, item: Item) -> Item:
-    """The item with one mistake: a bad address, a missing field, an unknown template, …"""
+    """The item with one mistake: a bad address, a missing field, an unknown segment, …"""
     harmless = {**item["to"][0], "email": f"broken.{number}@example.org"}
     return _BREAKS[number % len(_BREAKS)]({**item, "to": [harmless]})
 
@@ -247,8 +266,13 @@ def link_to_click(result_id: str, links: Sequence[str]) -> str:
     return links[_digest(result_id)[4] % len(links)]
 
 
+def hook_of(mailbox: str, run: str) -> str:
+    """Where the shop's own system takes webhooks: the mailbox plays it, too."""
+    return f"{mailbox}hooks/baskets/{run}"
+
+
 def result_id_of(message_id: str) -> str:
-    """The result that a Message-ID names."""
+    """The result that a Message-ID names, or the id of a webhook."""
     return message_id.strip().lstrip("<").partition("@")[0]
 
 
@@ -258,22 +282,6 @@ def percentile(values: Sequence[float], percent: float) -> float | None:
         return None
     rank = max(1, math.ceil(percent / 100 * len(values)))
     return sorted(values)[rank - 1]
-
-
-def templates_in(
-    folder: Path, names: Iterable[str]
-) -> Iterator[tuple[str, dict[str, dict[str, str]]]]:
-    """The templates of these names, each with its parts for email."""
-    for name in names:
-        yield (
-            name,
-            {
-                "email": {
-                    part: (folder / f"{name}.{suffix}").read_text(encoding="utf-8")
-                    for part, suffix in PARTS.items()
-                }
-            },
-        )
 
 
 def _percent(text: str) -> int:

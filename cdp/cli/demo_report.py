@@ -1,6 +1,7 @@
 """What the demonstration says at its end."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from rich import box
@@ -8,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cdp.cli.demo_facts import Facts, SenderFacts, checks, latency_rows, timeline_rows
+from cdp.cli.demo_checks import Count, checks
+from cdp.cli.demo_facts import Facts, SenderFacts, latency_rows, timeline_rows
 
 PENDING_NOTE: Final = "Not settled in time: {pending:,} are pending still."
 
@@ -17,6 +19,7 @@ _ROWS: Final[tuple[tuple[str, Callable[[SenderFacts], int]], ...]] = (
     ("rejected", lambda s: s.rejected),
     ("delivered", lambda s: s.states["delivered"]),
     ("undeliverable", lambda s: s.states["undeliverable"]),
+    ("suppressed", lambda s: s.states["suppressed"]),
     ("cancelled", lambda s: s.states["cancelled"]),
     ("pending", lambda s: s.pending),
     ("retried", lambda s: s.retried),
@@ -25,22 +28,30 @@ _ROWS: Final[tuple[tuple[str, Callable[[SenderFacts], int]], ...]] = (
     ("clicked", lambda s: s.clicked),
 )
 _NOTES: Final = {
-    "accepted": "answered 202, durable before the answer",
-    "rejected": "invalid on purpose: each reported with field and reason",
+    "accepted": "answered 202, durably stored",
+    "rejected": "invalid on purpose, below",
     "delivered": "in the mailbox",
-    "undeliverable": "the mailbox said 550: no such user",
-    "cancelled": "one of the scheduled, taken back in time",
-    "retried": "the mailbox said 451: later; then taken",
-    "scheduled": "sent at their time, seconds ahead",
-    "opened": "by the reader, through the pixel",
-    "clicked": "by the reader, through tracked links",
+    "undeliverable": "550: there is no such user",
+    "suppressed": "bounced in an earlier run",
+    "cancelled": "scheduled, then taken back",
+    "retried": "not at the first attempt",
+    "scheduled": "sent when they were due",
+    "opened": "the reader loads the pixel",
+    "clicked": "the reader follows a link",
 }
+_COLUMNS: Final = ("shop\nemail", "shop\nwebhook", "bank\nemail", "\nall")
+_UNDELIVERED: Final = ("undeliverable", "suppressed", "expired")
+_UNUSUAL: Final = frozenset({"suppressed", "pending"})
+"""What has a line only if there is any."""
 
 
 def print_report(console: Console, facts: Facts) -> None:
     """Everything but the books."""
     console.print()
     console.print(_counts(facts))
+    console.print()
+    console.print(_campaign(facts))
+    console.print(_campaign_times(facts), style="dim", highlight=False)
     if facts.shop.refusals:
         console.print()
         console.print(_refusals(facts.shop))
@@ -71,16 +82,52 @@ def _table(title: str) -> Table:
 def _counts(facts: Facts) -> Table:
     table = _table("What happened")
     table.add_column("")
-    for name in ("shop", "bank", "all"):
-        table.add_column(name, justify="right")
+    for name in _COLUMNS:
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("", style="dim")
     for name, count in _ROWS:
         values = [count(sender) for sender in facts.senders]
-        if name == "pending" and not sum(values):
+        if name in _UNUSUAL and not sum(values):
             continue
-        cells = [f"{value:,}" if value else "·" for value in (*values, sum(values))]
-        table.add_row(name, *cells, _NOTES.get(name, ""))
+        table.add_row(name, *map(_cell, (*values, sum(values))), _NOTES.get(name, ""))
     return table
+
+
+def _campaign(facts: Facts) -> Table:
+    """The campaign, by its permutations of segment, channel and template."""
+    campaign = facts.campaign
+    table = _table(f"The campaign {campaign.name}: {campaign.state}")
+    table.padding = (0, 1, 0, 0)
+    for name in ("segment", "channel", "template"):
+        table.add_column(name, no_wrap=True)
+    for name in ("accepted", "delivered", "undelivered", "cancelled"):
+        table.add_column(name, justify="right", no_wrap=True)
+    by_channel = {sender.channel: sender.by_segment for sender in facts.of_campaign}
+    for each in campaign.permutations:
+        states = by_channel.get(each["channel"], {}).get(each["segment"], Counter())
+        cells = _campaign_cells(states.total(), states)
+        table.add_row(each["segment"], each["channel"], each["template"], *cells)
+    table.add_section()
+    cells = _campaign_cells(campaign.counts["accepted"], campaign.counts)
+    table.add_row("all", "", "its own books", *cells, style="bold")
+    return table
+
+
+def _campaign_cells(accepted: int, states: Mapping[str, int]) -> list[str]:
+    undelivered = sum(states[name] for name in _UNDELIVERED)
+    return [_cell(n) for n in (accepted, states["delivered"], undelivered, states["cancelled"])]
+
+
+def _campaign_times(facts: Facts) -> str:
+    """When it took nothing more in, and when its books were closed."""
+    campaign, last = facts.campaign, facts.last_arrival_at
+    if campaign.closed_at is None or campaign.ended_at is None or last is None:
+        return "It is not finished."
+    open_s = campaign.closed_at - facts.posting_began_at
+    return (
+        f"It was closed to new requests after {open_s:.1f} s, and finished by itself "
+        f"{campaign.ended_at - campaign.closed_at:.1f} s later,\nonce nothing of it was pending."
+    )
 
 
 def _refusals(sender: SenderFacts) -> Table:
@@ -106,9 +153,9 @@ def _rates(facts: Facts) -> str:
     delivered = facts.delivered_per_s
     mean = "nothing arrived" if delivered is None else f"{delivered:,.0f}/s"
     return (
-        f"{facts.accepted_per_s:,.0f} messages/s accepted while posting, {facts.busiest_per_s:,}/s "
-        f"delivered in the busiest second;\n{mean} from the first accept to the last arrival, "
-        "waits for retries included."
+        f"{facts.accepted_per_s:,.0f} messages/s accepted while posting;\n"
+        f"{facts.busiest_per_s:,} delivered in the busiest second, {mean} from the first accept "
+        "to the\nlast arrival, waits for retries included."
     )
 
 
@@ -131,9 +178,9 @@ def _checks(facts: Facts) -> Table:
     table.add_column("")
     for check in checks(facts):
         mark = "[green]yes[/green]" if check.holds else "[bold red]NO[/bold red]"
-        table.add_row(check.sentence, f"{check.wanted:,}", f"{check.found:,}", mark)
+        table.add_row(check.sentence, _shown(check.wanted), _shown(check.found), mark)
     if facts.doubles:
-        table.caption = f"{facts.doubles} came twice, each with the same Message-ID."
+        table.caption = f"{facts.doubles} came twice, each under the same id."
     return table
 
 
@@ -155,6 +202,14 @@ def verdict(facts: Facts) -> str:
     if not wrong:
         return "What was planned, what the API says and what is in the mailbox agree."
     return f"It does not add up: {'; '.join(wrong)}."
+
+
+def _cell(value: int) -> str:
+    return f"{value:,}" if value else "·"
+
+
+def _shown(value: Count) -> str:
+    return value if isinstance(value, str) else f"{value:,}"
 
 
 def _seconds(value: float | None) -> str:

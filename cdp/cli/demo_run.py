@@ -1,4 +1,4 @@
-"""Runs the demonstration against a platform that is up: two senders, a mailbox, a reader.
+"""Runs the demonstration against a platform that is up: two clients, a mailbox, a reader.
 
 It is a client like any other: all that it does goes through the HTTP API, the mailbox's pages
 and the tracked links. The campaign is read line by line; what is held in memory are ids and times.
@@ -7,15 +7,26 @@ and the tracked links. The campaign is read line by line; what is held in memory
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 
 from cdp.cli import demo_plan as plan
+from cdp.cli import demo_setup as setup
 from cdp.cli.api import Api
+from cdp.cli.demo_checks import FINISHED
 from cdp.cli.demo_client import Inbox, Ledger
-from cdp.cli.demo_facts import Facts, SenderFacts, busiest_second, was_clicked, was_opened
+from cdp.cli.demo_facts import (
+    CampaignFacts,
+    Facts,
+    SenderFacts,
+    busiest_second,
+    campaign_facts,
+    was_clicked,
+    was_opened,
+)
 from cdp.cli.demo_senders import Bank, Sender, Shop
 from cdp.cli.demo_standing import SenderStanding, Standing
 from cdp.cli.demo_watch import BookKeeper, Reader
@@ -25,9 +36,12 @@ READING_S: Final = 15.0
 """How long the reader may go on when all is delivered."""
 ENGAGED_TRIES: Final = 20
 ENGAGED_EVERY_S: Final = 0.5
+FINISHED_TRIES: Final = 60
+FINISHED_EVERY_S: Final = 0.5
 SHOW_EVERY_S: Final = 0.25
 LOOK_EVERY_S: Final = 1.0
 PEOPLE: Final = 5_000
+MEMBERS: Final = 397
 
 Show = Callable[[Standing], None]
 
@@ -47,6 +61,16 @@ class Stage:
     """The folder that the ledgers are written to."""
     began_at: float
     """When the command was started."""
+
+    @property
+    def campaign(self) -> str:
+        """The shop's campaign of this run."""
+        return f"{setup.SPRING}-{self.run}"
+
+    @property
+    def hook(self) -> str:
+        """Where the shop's own system takes webhooks."""
+        return plan.hook_of(self.mailbox, self.run)
 
     @property
     def accepted_ledger(self) -> Path:
@@ -73,44 +97,73 @@ class Demonstration:
         self._stage = stage
         self._inbox = Inbox(session, base=stage.mailbox)
         self._standing = standing = Standing(
-            shop=SenderStanding(title="shop", planned=PEOPLE),
-            bank=SenderStanding(title="bank", planned=plan.URGENT),
+            shop=SenderStanding(planned=PEOPLE),
+            webhooks=SenderStanding(planned=MEMBERS),
+            bank=SenderStanding(planned=plan.URGENT),
         )
 
         def api(key: str) -> Api:
             return Api(session, base=stage.api, key=key, patience_s=DEADLINE_S)
 
-        self._shop = Shop(
-            api(stage.shop_key),
-            campaign=f"spring-{stage.run}",
-            accepted=accepted,
-            standing=standing.shop,
-            run=stage.run,
-        )
+        def shop(channel: str, standing: SenderStanding) -> Shop:
+            return Shop(
+                api(stage.shop_key),
+                campaign=stage.campaign,
+                channel=channel,
+                accepted=accepted,
+                standing=standing,
+            )
+
+        self._shop = shop("email", standing.shop)
+        self._webhooks = shop("webhook", standing.webhooks)
         self._bank = Bank(
             api(stage.bank_key),
             campaign=f"resets-{stage.run}",
+            channel="email",
             accepted=accepted,
             standing=standing.bank,
         )
-        self._books = BookKeeper(self._shop, self._bank, standing)
-        self._reader = Reader(self._inbox, self._shop, self._bank, standing)
+        self._books = BookKeeper([self._shop, self._webhooks], self._bank)
+        self._reader = Reader(
+            self._inbox,
+            shop=self._shop,
+            webhooks=self._webhooks,
+            bank=self._bank,
+            standing=standing,
+        )
+
+    @property
+    def _senders(self) -> tuple[Sender, ...]:
+        return self._shop, self._webhooks, self._bank
 
     async def run(self, show: Show) -> Facts:
         """Do all of it, and find out what came of it."""
         folder = self._stage.examples / "templates"
-        await self._shop.put_templates(folder, [f"spring.{lang}" for lang in plan.LANGUAGES])
-        await self._bank.put_templates(folder, [plan.RESET])
+        await self._shop.set_up(folder)
+        await self._bank.put_templates(setup.bank_templates(folder))
         timed_out = await self._until_settled(show)
         await self._until_engaged()
-        return await self._facts(timed_out=timed_out)
+        return await self._facts(await self._until_finished(), timed_out=timed_out)
+
+    async def _post_campaign(self) -> None:
+        """Post both channels at once, then let nothing more in."""
+        stage = self._stage
+        people = stage.examples / "spring-campaign.csv"
+        emails = plan.email_batches(
+            plan.read_people(people), campaign=stage.campaign, run=stage.run, now=datetime.now(UTC)
+        )
+        webhooks = plan.webhook_batches(
+            plan.read_people(people), campaign=stage.campaign, url=stage.hook
+        )
+        await asyncio.gather(self._shop.post(emails), self._webhooks.post(webhooks))
+        await self._shop.close_campaign()
 
     async def _until_settled(self, show: Show) -> bool:
         """Send, watch and read until nothing is pending; whether the deadline came first."""
         tasks = [
             asyncio.ensure_future(work)
             for work in (
-                self._shop.post(self._stage.examples / "spring-campaign.csv"),
+                self._post_campaign(),
                 self._bank.post(self._shop.in_the_middle),
                 _every(LOOK_EVERY_S, self._books.look),
                 _every(LOOK_EVERY_S, self._reader.look),
@@ -148,7 +201,7 @@ class Demonstration:
         for _ in range(ENGAGED_TRIES):
             clicked = opened = 0
             async for rows in self._shop.api.pages(
-                "/communications", campaign=self._shop.campaign, status="delivered"
+                "/communications", campaign=self._shop.campaign, channel="email", status="delivered"
             ):
                 opened += sum(map(was_opened, rows))
                 clicked += sum(map(was_clicked, rows))
@@ -156,18 +209,32 @@ class Demonstration:
                 return
             await asyncio.sleep(ENGAGED_EVERY_S)
 
-    async def _facts(self, *, timed_out: bool) -> Facts:
-        arrivals, doubles = await self._arrivals()
-        shop = await self._sender_facts(self._shop, arrivals)
-        bank = await self._sender_facts(self._bank, arrivals)
+    async def _until_finished(self) -> CampaignFacts:
+        """The campaign, once the platform has closed its books or has had time enough for it."""
+        # Once more: all may have been settled before the first time was answered.
+        await self._shop.close_campaign()
+        for _ in range(FINISHED_TRIES):
+            view = await self._shop.api.get(f"/campaigns/{self._shop.campaign}")
+            # The books are counted now and then: those of a moment ago may be shown.
+            if view["state"] == FINISHED and not view["counts"]["pending"]:
+                break
+            await asyncio.sleep(FINISHED_EVERY_S)
+        return campaign_facts(view)
+
+    async def _facts(self, campaign: CampaignFacts, *, timed_out: bool) -> Facts:
+        arrivals, doubles, strays = await self._arrivals()
+        shop, webhooks, bank = [await self._sender_facts(s, arrivals) for s in self._senders]
+        webhooks.strays = strays
         ours = arrivals.values()
         example = shop.example or bank.example
         return Facts(
             shop=shop,
+            webhooks=webhooks,
             bank=bank,
+            campaign=campaign,
             began_at=self._stage.began_at,
             posting_began_at=self._shop.began_at,
-            posting_ended_at=self._shop.ended_at,
+            posting_ended_at=max(self._shop.ended_at, self._webhooks.ended_at),
             first_arrival_at=min(ours, default=None),
             last_arrival_at=max(ours, default=None),
             busiest_per_s=busiest_second(ours),
@@ -175,43 +242,50 @@ class Demonstration:
             opened=len(self._reader.opened),
             clicked=len(self._reader.clicked),
             follow_failed=self._standing.follow_failed,
-            repeats=self._shop.api.repeats + self._bank.api.repeats,
+            repeats=sum(sender.api.repeats for sender in self._senders),
             timed_out=timed_out,
             example=example,
             timeline=await self._timeline(self._shop if shop.example else self._bank, example),
         )
 
-    async def _arrivals(self) -> tuple[dict[str, float], int]:
-        """When each of our messages arrived, and how many came once more.
+    async def _arrivals(self) -> tuple[dict[str, float], int, int]:
+        """When each of our messages arrived, how many came once more, and how many are strange.
 
-        The whole mailbox goes into the ledger: the audit is about everything that was sent.
+        All that the mailbox got under a name of its sender's goes into the ledger: the audit is
+        about everything that was sent. Strange is what came to the hook of this run alone.
         """
         arrivals: dict[str, float] = {}
-        doubles = 0
+        doubles = strays = 0
         with Ledger(self._stage.delivered_ledger) as ledger:
             async for mails in self._inbox.pages():
                 ledger.note(
-                    {"message_id": mail.message_id, "recipient": mail.recipient} for mail in mails
+                    {"message_id": mail.message_id, "recipient": mail.recipient}
+                    for mail in mails
+                    if mail.is_named
                 )
                 for mail in mails:
                     if self._is_ours(mail.result_id):
                         doubles += mail.result_id in arrivals
                         # The pages go back in time: the first arrival is the one that stays.
                         arrivals[mail.result_id] = mail.received_at
-        return arrivals, doubles
+                    else:
+                        strays += mail.recipient == self._stage.hook
+        return arrivals, doubles, strays
 
     def _is_ours(self, result_id: str) -> bool:
-        return result_id in self._shop.accepted_at or result_id in self._bank.accepted_at
+        return any(result_id in sender.accepted_at for sender in self._senders)
 
     async def _sender_facts(self, sender: Sender, arrivals: dict[str, float]) -> SenderFacts:
         facts = SenderFacts(
-            title=sender.standing.title,
+            channel=sender.channel,
             expected=sender.expected,
             accepted=sender.standing.accepted,
             rejected=sender.standing.rejected,
             refusals=sender.refusals,
         )
-        async for rows in sender.api.pages("/communications", campaign=sender.campaign):
+        async for rows in sender.api.pages(
+            "/communications", campaign=sender.campaign, channel=sender.channel
+        ):
             for row in rows:
                 facts.add(row, arrivals.get(row["id"]))
         return facts

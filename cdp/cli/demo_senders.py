@@ -1,14 +1,16 @@
-"""The two senders of the demonstration: a shop with a campaign, a bank with urgent messages."""
+"""The senders of the demonstration: a shop with a campaign on two channels, a bank with urgent
+messages.
+"""
 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from cdp.cli import demo_plan as plan
+from cdp.cli import demo_setup as setup
 from cdp.cli.api import REPEATED, Api
 from cdp.cli.demo_client import Ledger
 from cdp.cli.demo_facts import moment_of, reason_of
@@ -20,13 +22,14 @@ BATCH_TRIES: Final = 10
 
 
 class Sender:
-    """What both have: a key, a campaign of their own, and a note of all that was accepted."""
+    """What all have: a key, a campaign, a channel, and a note of all that was accepted."""
 
     def __init__(
-        self, api: Api, *, campaign: str, accepted: Ledger, standing: SenderStanding
+        self, api: Api, *, campaign: str, channel: str, accepted: Ledger, standing: SenderStanding
     ) -> None:
         self.api = api
         self.campaign = campaign
+        self.channel = channel
         self.standing = standing
         self.expected = plan.Expected()
         self.accepted_at: dict[str, float | None] = {}
@@ -35,9 +38,9 @@ class Sender:
         """The reasons that were given, with the field each is about."""
         self._ledger = accepted
 
-    async def put_templates(self, folder: Path, names: Iterable[str]) -> None:
+    async def put_templates(self, templates: Mapping[str, setup.Contents]) -> None:
         """Put the templates of these names."""
-        for name, contents in plan.templates_in(folder, names):
+        for name, contents in templates.items():
             await self.api.put(f"/templates/{name}", contents)
 
     def _accept(self, ids: dict[str, float | None]) -> None:
@@ -47,25 +50,38 @@ class Sender:
 
 
 class Shop(Sender):
-    """Posts the campaign in batches."""
+    """Posts one channel of the campaign in batches."""
 
     def __init__(
-        self, api: Api, *, campaign: str, accepted: Ledger, standing: SenderStanding, run: str
+        self, api: Api, *, campaign: str, channel: str, accepted: Ledger, standing: SenderStanding
     ) -> None:
-        super().__init__(api, campaign=campaign, accepted=accepted, standing=standing)
-        self._run = run
+        super().__init__(
+            api, campaign=campaign, channel=channel, accepted=accepted, standing=standing
+        )
         self.batches: list[str] = []
         self.in_the_middle = asyncio.Event()
         """Set when the campaign is under way."""
         self.began_at = self.ended_at = time.time()
 
-    async def post(self, file: Path) -> None:
-        """Post the whole file, the broken ones among it."""
+    async def set_up(self, folder: Path) -> None:
+        """Put templates, segments and assignments, and start the campaign."""
+        await self.put_templates(setup.shop_templates(folder))
+        for name, description in setup.SEGMENTS.items():
+            await self.api.put(f"/segments/{name}", {"description": description})
+        for segment, channel, template in setup.ASSIGNED:
+            assigned = {"channel": channel, "campaign": self.campaign, "template": template}
+            await self.api.put(f"/segments/{segment}/assignments", assigned)
+        await self.api.put(f"/campaigns/{self.campaign}", {"description": setup.DESCRIPTION})
+        await self.api.post(f"/campaigns/{self.campaign}/start")
+
+    async def close_campaign(self) -> None:
+        """Say that no more comes: it is finished once nothing of it is unfinished."""
+        await self.api.post(f"/campaigns/{self.campaign}/close")
+
+    async def post(self, batches: Iterable[plan.Batch]) -> None:
+        """Post all of them, with what is broken in them."""
         self.began_at = time.time()
-        people = plan.read_people(file)
-        for batch in plan.campaign_batches(
-            people, campaign=self.campaign, run=self._run, now=datetime.now(UTC)
-        ):
+        for batch in batches:
             self.expected += batch.expected
             self.standing.posted += len(batch.items)
             await self._post_one(batch)
@@ -94,7 +110,7 @@ class Shop(Sender):
                 "/communications/batch",
                 batch.body,
                 content_type=batch.content_type,
-                idempotency_key=f"{self.campaign}/{batch.number}",
+                idempotency_key=f"{self.campaign}/{self.channel}/{batch.number}",
             )
             if not any(item["status"] in REPEATED for item in answer["items"]):
                 break

@@ -12,9 +12,8 @@ RATE_WINDOW_S: Final = 3.0
 
 @dataclass(slots=True, kw_only=True)
 class SenderStanding:
-    """One client's messages."""
+    """What one sender sends on one channel."""
 
-    title: str
     planned: int
     posted: int = 0
     accepted: int = 0
@@ -77,6 +76,9 @@ class Standing:
     """All of it."""
 
     shop: SenderStanding
+    """The campaign's emails."""
+    webhooks: SenderStanding
+    """Its webhooks."""
     bank: SenderStanding
     accept_rate: Rate = field(default_factory=Rate)
     arrive_rate: Rate = field(default_factory=Rate)
@@ -90,16 +92,16 @@ class Standing:
     """Messages that the reader has chosen and not looked at yet."""
 
     @property
-    def arrived(self) -> int:
-        """Messages of both in the mailbox."""
-        return self.shop.arrived + self.bank.arrived
+    def senders(self) -> tuple[SenderStanding, ...]:
+        """All of them."""
+        return self.shop, self.webhooks, self.bank
 
     def tick(self, at: float) -> None:
         """Note the totals of this moment, for the rates."""
-        self.accept_rate.note(at, self.shop.accepted + self.bank.accepted)
-        self.arrive_rate.note(at, self.arrived)
+        self.accept_rate.note(at, sum(sender.accepted for sender in self.senders))
+        self.arrive_rate.note(at, sum(sender.arrived for sender in self.senders))
 
     @property
     def is_settled(self) -> bool:
         """Whether nothing is to come any more."""
-        return self.shop.is_settled and self.bank.is_settled and self.to_read == 0
+        return self.to_read == 0 and all(sender.is_settled for sender in self.senders)

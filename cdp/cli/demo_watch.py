@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from cdp.cli import demo_plan as plan
@@ -21,34 +21,38 @@ READS_AFTER_S: Final = 4.0
 class BookKeeper:
     """Asks the API how far the messages are."""
 
-    def __init__(self, shop: Shop, bank: Bank, standing: Standing) -> None:
-        self._shop = shop
+    def __init__(self, shops: Sequence[Shop], bank: Bank) -> None:
+        self._shops = shops
         self._bank = bank
-        self._standing = standing
         self._counts: dict[str, Mapping[str, Any]] = {}
 
     async def look(self) -> None:
         """Ask once: by batch for the shop, by the list for the bank."""
-        for batch_id in list(self._shop.batches):
-            # What is settled does not change any more.
-            if self._counts.get(batch_id, {"pending": 1})["pending"]:
-                view = await self._shop.api.get(f"/batches/{batch_id}")
-                self._counts[batch_id] = view["counts"]
-        self._standing.shop.count(self._counts.values())
+        for shop in self._shops:
+            batches = list(shop.batches)
+            for batch_id in batches:
+                # What is settled does not change any more.
+                if self._counts.get(batch_id, {"pending": 1})["pending"]:
+                    view = await shop.api.get(f"/batches/{batch_id}")
+                    self._counts[batch_id] = view["counts"]
+            shop.standing.count(self._counts[batch_id] for batch_id in batches)
         states = dict.fromkeys(STATES, 0)
         async for rows in self._bank.api.pages("/communications", campaign=self._bank.campaign):
             for row in rows:
                 if row["status"] in states:
                     states[row["status"]] += 1
-        self._standing.bank.states = states
+        self._bank.standing.states = states
 
 
 class Reader:
     """Sees what arrives, opens some of it and follows some links."""
 
-    def __init__(self, inbox: Inbox, shop: Shop, bank: Bank, standing: Standing) -> None:
+    def __init__(
+        self, inbox: Inbox, *, shop: Shop, webhooks: Shop, bank: Bank, standing: Standing
+    ) -> None:
         self._inbox = inbox
         self._shop = shop
+        self._webhooks = webhooks
         self._bank = bank
         self._standing = standing
         self._began_at = time.time()
@@ -73,7 +77,9 @@ class Reader:
 
     def _claim(self, mail: Mail) -> bool:
         """Note a message of one of the senders; False of anybody else's."""
-        if mail.result_id in self._shop.accepted_at:
+        if mail.result_id in self._webhooks.accepted_at:
+            self._standing.webhooks.arrived += 1
+        elif mail.result_id in self._shop.accepted_at:
             self._standing.shop.arrived += 1
             if plan.opens(mail.result_id):
                 self._to_read.put_nowait(mail)

@@ -19,7 +19,8 @@ from cdp.domain.provider_account import ACCOUNTS_MAX, ProviderAccount
 from cdp.domain.rate_budget import RATE_MOST
 from cdp.errors import Conflict, FieldError, Invalid, NotFound
 from cdp.http.parameters import checked_name
-from cdp.services.provider_kinds import ProviderKind, kind_of
+from cdp.providers.registry import unusable
+from cdp.services.provider_kinds import ProviderKind, kind_of, kinds
 from cdp.services.provider_service import ProviderService, Resealed
 from cdp.wiring import Wiring
 
@@ -123,6 +124,24 @@ def list_providers(client: ClientOption = None) -> None:
         on = "yes" if account.is_enabled else "no"
         table.add_row(account.name, account.kind, on, said, ", ".join(account.secrets))
     out.print(table if accounts else f"There are none of {_whose(client)}.", markup=False)
+
+
+@provider_app.command("kinds")
+def list_kinds() -> None:
+    """Show which kinds there are, also of installed packages, and why one can't be used.
+
+    Example: cdp provider kinds
+    """
+    table = Table("kind", "needs", "credentials", box=None, pad_edge=False)
+    for each in kinds():
+        needs = [name for name, field in each.model.model_fields.items() if field.is_required()]
+        table.add_row(each.kind, ", ".join(needs), ", ".join(each.secrets))
+    out.print(table, markup=False)
+    broken = unusable()
+    for reason in broken:
+        out.print(f"Can't be used: {reason}", style="red", markup=False, highlight=False)
+    if broken:
+        raise typer.Exit(1)
 
 
 @provider_app.command("delete")

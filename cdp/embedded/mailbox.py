@@ -9,7 +9,7 @@ Some addresses are answered with trouble, by the tag behind a plus sign:
     ada+full@example.org      552 5.2.2, always
     ada+policy@example.org    550 5.7.1, always
     ada+greylist@example.org  451 4.7.1 at the first attempt, then taken
-    ada+soft2@example.org     451 4.7.1 at the first 2 attempts (1 to 9), then taken
+    ada+soft2@example.org     451 4.3.0 at the first 2 attempts (1 to 9), then taken
     ada+slow@example.org      taken, answered after 2 s
     ada+drop@example.org      the first time: not kept, connection cut after the final dot
     ada+dropkept@example.org  the first time: kept, connection cut before the answer
@@ -39,7 +39,8 @@ from cdp.storage.mailbox import MailboxMessages
 
 LAST_WRITES_S: Final = 2.0
 LAST_ANSWERS_S: Final = 0.1
-PAGES_AT_ONCE_MAX: Final = 100
+HTTP_CONNECTIONS_MAX: Final = 1_000
+"""Kept-open ones count too, and each worker may keep a hundred to a webhook's host."""
 
 
 async def serve(*, mongo_uri: str, smtp_port: int, http_port: int) -> None:
@@ -52,14 +53,14 @@ async def serve(*, mongo_uri: str, smtp_port: int, http_port: int) -> None:
     writing = asyncio.create_task(intake.run())
     pages = uvicorn.Server(
         uvicorn.Config(
-            application(messages, gate),
+            application(messages, intake, gate),
             host="127.0.0.1",
             port=http_port,
             access_log=False,
             log_level="warning",
             lifespan="off",
             ws="none",
-            limit_concurrency=PAGES_AT_ONCE_MAX,
+            limit_concurrency=HTTP_CONNECTIONS_MAX,
             timeout_graceful_shutdown=1,
         )
     )

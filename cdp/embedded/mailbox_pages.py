@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -23,7 +24,7 @@ from cdp.domain.ids import id_from_text, text_of
 from cdp.embedded.mailbox_message import open_message
 from cdp.embedded.mailbox_receivers import Receivers
 from cdp.embedded.mailbox_rules import EXPLANATIONS
-from cdp.embedded.mailbox_smtp import Gate
+from cdp.embedded.mailbox_smtp import Gate, Intake
 from cdp.errors import OutcomeUnknown
 from cdp.storage.mailbox import MailboxEntry, MailboxMessages
 
@@ -57,7 +58,8 @@ class Pages:
             undefined=StrictUndefined,
         )
         self._templates.filters["size"] = _size
-        self._templates.filters["time"] = _time
+        self._templates.filters["day"] = _day
+        self._templates.filters["clock"] = _clock
 
     def routes(self) -> list[Route]:
         """Every path, with its handler."""
@@ -100,9 +102,10 @@ class Pages:
             entry=_shown(entry),
             opened=opened,
             view=view,
-            views=VIEWS,
+            # Only an email may have HTML.
+            views=VIEWS if entry.channel == "email" else VIEWS[1:],
             html=_cut(opened.html),
-            text=_cut(opened.text),
+            text=_cut(_in_lines(opened.text) if entry.channel == "webhook" else opened.text),
             raw=_cut(raw.decode("utf-8", "replace")) if view == "raw" else "",
         )
 
@@ -184,10 +187,10 @@ class Pages:
         return HTMLResponse(self._templates.get_template(template).render(**values))
 
 
-def application(messages: MailboxMessages, gate: Gate) -> Starlette:
+def application(messages: MailboxMessages, intake: Intake, gate: Gate) -> Starlette:
     """The ASGI application of the mailbox's HTTP port."""
     return Starlette(
-        routes=[*Pages(messages, gate).routes(), *Receivers(messages, gate).routes()],
+        routes=[*Pages(messages, gate).routes(), *Receivers(intake, gate).routes()],
         middleware=[
             # A site elsewhere whose name is made to lead to this machine must not read the mail.
             Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"]),
@@ -236,6 +239,14 @@ def _shown(entry: MailboxEntry) -> dict[str, Any]:
     }
 
 
+def _in_lines(text: str | None) -> str | None:
+    """JSON with a line for each value; anything else as it is."""
+    try:
+        return orjson.dumps(orjson.loads(text or ""), option=orjson.OPT_INDENT_2).decode()
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return text
+
+
 def _cut(text: str | None) -> str:
     return (text or "")[:SHOWN_BYTES_MAX]
 
@@ -248,5 +259,9 @@ def _size(count: int) -> str:
     return f"{count / 1024 / 1024:.1f} MB"
 
 
-def _time(moment: str) -> str:
-    return f"{datetime.fromisoformat(moment):%Y-%m-%d %H:%M:%S}"
+def _day(moment: str) -> str:
+    return f"{datetime.fromisoformat(moment):%Y-%m-%d}"
+
+
+def _clock(moment: str) -> str:
+    return f"{datetime.fromisoformat(moment):%H:%M:%S}"

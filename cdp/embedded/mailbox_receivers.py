@@ -1,7 +1,8 @@
 """What the mailbox takes beside email: text messages, push notifications and webhooks, over HTTP.
 
-Each is kept and shown like an email: its fields as headers, its content as the text. So all
-channels work on a machine that should send nothing out.
+Each is kept and shown like an email: its fields as headers, its content as the text. A webhook's
+`webhook-id` stands for the Message-ID: whoever sent it finds it by that, and a repeat shows as one.
+So all channels work on a machine that should send nothing out.
 
     POST /2010-04-01/Accounts/{account}/Messages.json    a text message, as Twilio takes it
     POST /push                                           a notification, from `push.mailbox`
@@ -22,11 +23,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from cdp.domain.ids import text_of, uuid7
-from cdp.embedded.mailbox_smtp import Gate, clean
-from cdp.storage.mailbox import MailboxEntry, MailboxMessages
+from cdp.embedded.mailbox_smtp import Gate, Intake, clean
+from cdp.storage.mailbox import MailboxEntry
 
 BYTES_MAX: Final = 1024 * 1024
 SUBJECT_CHARS_MAX: Final = 200
+SENDERS_ID_CHARS_MAX: Final = 100
 SHOWN_HEADERS: Final = ("content-type", "user-agent", "webhook-id", "webhook-timestamp",
                         "webhook-signature")  # fmt: skip
 
@@ -34,8 +36,8 @@ SHOWN_HEADERS: Final = ("content-type", "user-agent", "webhook-id", "webhook-tim
 class Receivers:
     """The handlers of what comes in over HTTP."""
 
-    def __init__(self, messages: MailboxMessages, gate: Gate) -> None:
-        self._messages = messages
+    def __init__(self, intake: Intake, gate: Gate) -> None:
+        self._intake = intake
         self._gate = gate
 
     def routes(self) -> list[Route]:
@@ -90,8 +92,10 @@ class Receivers:
             "webhook",
             sender="",
             to=str(request.url),
+            subject=_type_of(body),
             text=body.decode("utf-8", "replace"),
             headers={f"x-{name}": value for name, value in shown.items()},
+            senders_id=clean(shown.get("webhook-id", ""))[:SENDERS_ID_CHARS_MAX],
         )
         return _asleep() if kept is None else Response(status_code=204)
 
@@ -102,7 +106,9 @@ class Receivers:
         sender: str,
         to: str,
         text: str,
+        subject: str = "",
         headers: Mapping[str, str] | None = None,
+        senders_id: str = "",
     ) -> str | None:
         """Keep it as if it were an email; its id, or None while the mailbox is asleep."""
         if self._gate.paused:
@@ -116,12 +122,12 @@ class Receivers:
             received_at=now.replace(microsecond=now.microsecond // 1000 * 1000),
             mail_from=clean(sender) or channel,
             rcpt_to=(clean(to),),
-            message_id=f"{known}@{channel}",
-            subject=clean(text.strip().partition("\n")[0])[:SUBJECT_CHARS_MAX],
+            message_id=f"{senders_id or known}@{channel}",
+            subject=clean(subject or text.strip().partition("\n")[0])[:SUBJECT_CHARS_MAX],
             size=len(raw),
             channel=channel,
         )
-        await self._messages.add([(entry, raw)])
+        await self._intake.keep(entry, raw)
         return known
 
 
@@ -147,6 +153,16 @@ def _as_email(
             message[f"X-{name}" if name in ("From", "To", "Date") else name] = clean(value)
     message.set_content(text)
     return message.as_bytes()
+
+
+def _type_of(payload: bytes) -> str:
+    """What a webhook calls itself, as Standard Webhooks has it: the word under `type`."""
+    try:
+        given = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return ""
+    word = given.get("type") if isinstance(given, dict) else None
+    return " ".join(word.split()) if isinstance(word, str) else ""
 
 
 async def _body(request: Request) -> bytes | None:

@@ -18,14 +18,16 @@ REFUSALS: Final = {
     "policy": "550 5.7.1 Refused by policy",
 }
 """By tag, the answer to RCPT, always."""
-LATER: Final = "451 4.7.1 Not now, try again later"
+LATER: Final = "451 4.3.0 Not now, try again later"
+"""Trouble of this one mailbox: it does not ask to send less, as 4.7.1 would."""
+NOT_YET: Final = "451 4.7.1 Not now, try again later"
 
 EXPLANATIONS: Final = (
     ("+bounce", "550 5.1.1: there is no such mailbox"),
     ("+full", "552 5.2.2: the mailbox is full"),
     ("+policy", "550 5.7.1: refused by policy"),
     ("+greylist", "451 4.7.1 at the first attempt, then taken"),
-    ("+soft2", "451 4.7.1 at the first 2 attempts (1 to 9), then taken"),
+    ("+soft2", "451 4.3.0 at the first 2 attempts (1 to 9), then taken"),
     ("+slow", f"taken, answered after {SLOW_S:g} s"),
     ("+drop", "the first time, not kept and the connection cut after the final dot"),
     ("+dropkept", "the first time, kept and the connection cut before the answer"),
@@ -85,5 +87,5 @@ def answer_to_recipient(address: str, mail_from: str, attempts: Attempts) -> str
             return answer
     refusals = soft_refusals(tags)
     if refusals and attempts.count((mail_from, address)) <= refusals:
-        return LATER
+        return NOT_YET if "greylist" in tags else LATER
     return None

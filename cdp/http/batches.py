@@ -5,6 +5,7 @@ key the body is read first, since the key stands for exactly that body.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -268,7 +269,8 @@ async def _store(
         if request.id not in before:
             new.extend(outcome.items)
     if new:
-        services.metrics.count("cdp_accepted", len(new), channel=new[0].channel)
+        for channel, count in Counter(item.channel for item in new).items():
+            services.metrics.count("cdp_accepted", count, channel=channel)
         services.hint(new)
 
 

@@ -15,8 +15,9 @@ CAMPAIGN_NAME: Final[Parameter] = {
     "name": "name",
     "in": "path",
     "required": True,
-    "description": "The name of a campaign, as requests name it. It has no slash.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 100, "pattern": "^[^/]+$"},
+    "description": "The name of a campaign, as requests name it: without slash and line break, "
+    "which no path leads to.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 100, "pattern": r"^[^/\r\n]+$"},
 }
 EXAMPLES: Final[Mapping[str, Any]] = {
     "spread": {
@@ -90,7 +91,7 @@ CAMPAIGNS: Final[Sequence[Route]] = (
             body=CampaignIn,
             examples=EXAMPLES,
             answers={200: _DETAIL, 201: _DETAIL},
-            problems=(*WRITES, 412),
+            problems=(*WRITES, 404, 412),
         ),
     ),
     Route(

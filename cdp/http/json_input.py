@@ -118,7 +118,7 @@ def _field_errors(error: ValidationError, tag: str | None) -> Iterator[FieldErro
             # pydantic begins with the model that was chosen; where none could be, with nothing.
             location = location[1:] or ([tag] if detail["type"].startswith("union_tag") else [])
         code, message = _TAG_FAULTS.get(detail["type"], (detail["type"], detail["msg"]))
-        if code == "literal_error" and tag is not None:
+        if detail["type"] == "union_tag_invalid":
             message = f"Input should be one of {detail['msg'].rpartition('tags: ')[2]}"
         yield FieldError(pointer=pointer_of(location), code=code, detail=_sentence(message))
 

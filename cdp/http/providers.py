@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from cdp.domain.provider_account import ProviderAccount
+from cdp.errors import Invalid
 from cdp.http.answer import Answer, json_answer
 from cdp.http.call import Call
 from cdp.http.entity_tags import tagged_answer, versions_asked_for
@@ -113,8 +114,13 @@ def provider_view(account: ProviderAccount) -> dict[str, Any]:
 
 
 def _credentials(account: ProviderAccount) -> dict[str, datetime | None]:
-    kind = kind_of(account.kind)
-    unset = dict.fromkeys(name for name in kind.secrets if name not in kind.maps)
+    try:
+        kind = kind_of(account.kind)
+    except Invalid:
+        # Its package is gone, or can't be used: it is still shown, and can be taken away.
+        unset = {}
+    else:
+        unset = dict.fromkeys(name for name in kind.secrets if name not in kind.maps)
     # One from before the times were kept was set when its account was.
     given = {p: account.secrets_set_at.get(p, account.created_at) for p in account.secrets}
     return {**unset, **given}

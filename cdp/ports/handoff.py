@@ -20,6 +20,8 @@ class Verdict(StrEnum):
     """Another writer was first: look at the log."""
     DECLINED = "declined"
     """Nothing was recorded: the worker can't send now. Hand it over again after a while."""
+    FULL = "full"
+    """Nothing was recorded: the worker has its hands full. Hand it over again in a moment."""
     HELD = "held"
     """Nothing was recorded: its campaign is paused, as the worker knows."""
     LIMITED = "limited"

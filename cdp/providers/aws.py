@@ -157,6 +157,8 @@ class AwsClient:
                             read_timeout=settings.timeout_s,
                             parameter_validation=True,
                             ignore_configured_endpoint_urls=True,
+                            # Else those of the environment, which no other provider goes through.
+                            proxies={},
                         ),
                     )
                 )

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
+from aiohttp.client_proto import ResponseHandler
 
 from cdp.ports.provider import ANSWER_CHARS_MAX, FailureClass, Outcome, Rejected, Unknown
 from cdp.providers.outbound import ForbiddenTarget, refuse_private, resolver_for
@@ -65,11 +66,52 @@ class HttpAnswer:
         return max(0.0, min((moment - now).total_seconds(), RETRY_AFTER_MAX_S))
 
 
+class _Connector(aiohttp.TCPConnector):
+    """Has no more connections open than its limit, those that are idle included.
+
+    aiohttp counts those in use only: who calls many hosts would keep one open to each for a while,
+    until the process has no files left. There is no public way; a test sees whether this one holds.
+    """
+
+    def _release(self, key: Any, protocol: Any, *, should_close: bool = False) -> None:
+        super()._release(key, protocol, should_close=should_close)
+        self._close_surplus()
+
+    async def _create_connection(
+        self,
+        req: Any,
+        traces: Any,
+        timeout: Any,  # noqa: ASYNC109 - so it is called there
+    ) -> ResponseHandler:
+        # The one that is to be made counts as in use already.
+        self._close_surplus()
+        return await super()._create_connection(req, traces, timeout)
+
+    def _close_surplus(self) -> None:
+        idle = self._conns
+        surplus = len(self._acquired) + sum(map(len, idle.values())) - self.limit
+        for _ in range(surplus):
+            if not idle:
+                return
+            # Of the longest idle each: where no host is called twice none of them is missed.
+            key = min(idle, key=lambda each: idle[each][0][1])
+            protocol, _since = idle[key].popleft()
+            if not idle[key]:
+                del idle[key]
+            protocol.close()
+
+
 class HttpClient:
     """A session with kept-open connections."""
 
     def __init__(
-        self, *, connections_max: int, timeout_s: float, from_outside: bool, reach_private: bool
+        self,
+        *,
+        connections_max: int,
+        timeout_s: float,
+        from_outside: bool,
+        reach_private: bool,
+        unfit_url: FailureClass = FailureClass.ADDRESS,
     ) -> None:
         """A client.
 
@@ -78,10 +120,13 @@ class HttpClient:
             timeout_s: for a whole answer; a connection has half of it.
             from_outside: whether a client or a recipient has given the URLs (rule A7).
             reach_private: whether they may lead into private networks all the same.
+            unfit_url: what is at fault where one must not be called: the recipient's address, or
+                the account where it is that which names the host.
         """
         self._connections_max = connections_max
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=timeout_s / 2)
         self._is_guarded = from_outside and not reach_private
+        self._unfit_url = unfit_url
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, url: str, *, body: bytes, headers: Mapping[str, str]) -> HttpAnswer:
@@ -98,16 +143,14 @@ class HttpClient:
                 read = await _read(answer)
                 return HttpAnswer(status=answer.status, headers=answer.headers, body=read)
         except ForbiddenTarget:
-            raise Unanswered(
-                Rejected(failure=FailureClass.ADDRESS, code="target_forbidden")
-            ) from None
+            raise Unanswered(Rejected(failure=self._unfit_url, code="target_forbidden")) from None
         except aiohttp.InvalidURL:
-            raise Unanswered(Rejected(failure=FailureClass.ADDRESS, code="url_invalid")) from None
+            raise Unanswered(Rejected(failure=self._unfit_url, code="url_invalid")) from None
         except aiohttp.ClientConnectorCertificateError:
             raise Unanswered(_not_sent("tls_failed")) from None
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, ForbiddenTarget):
-                refused = Rejected(failure=FailureClass.ADDRESS, code="target_forbidden")
+                refused = Rejected(failure=self._unfit_url, code="target_forbidden")
                 raise Unanswered(refused) from None
             raise Unanswered(_not_sent("connect_failed")) from None
         except aiohttp.ConnectionTimeoutError:
@@ -123,13 +166,17 @@ class HttpClient:
             return
         if not url.startswith("https://"):
             raise ForbiddenTarget("not https")
+        if not url.isascii():
+            # The HTTP client makes plain digits of all that Unicode has, so it would read an
+            # address where we see a name. Names outside of ASCII have their A-labels.
+            raise ForbiddenTarget("not ASCII")
         # A host that is an address is never asked of a resolver.
         refuse_private(_host_of(url))
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
+                connector=_Connector(
                     limit=self._connections_max,
                     resolver=resolver_for(reach_private=not self._is_guarded),
                     # A name that is resolved once is connected to once: no cache to outlive it.
@@ -150,7 +197,10 @@ class HttpClient:
 
 
 def _host_of(url: str) -> str:
-    return urlsplit(url).hostname or ""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        raise aiohttp.InvalidURL(url) from None
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:

@@ -115,9 +115,12 @@ class DeliveryService:
         chosen = await self._choose(items[:room])
         reports = [
             Report(item=item, verdict=Verdict.DECLINED)
-            for item in items
+            for item in (items if closed else items[:room])
             if item.result_id not in chosen
         ]
+        if not closed:
+            # That is no trouble of a provider's, and over as soon as some are answered.
+            reports += [Report(item=item, verdict=Verdict.FULL) for item in items[room:]]
         if chosen:
             ready = [item for item in items if item.result_id in chosen]
             reports += await self._run_in_time(ready, chosen)

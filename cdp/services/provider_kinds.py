@@ -4,6 +4,7 @@ A credential is a setting of the type `SecretStr`, or an entry of one that maps 
 known by its path: `auth_token`, or `dkim_keys/s1._domainkey.example.com`.
 """
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import UnionType
@@ -12,7 +13,7 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from cdp.errors import FieldError, Invalid, pointer_of
-from cdp.providers.registry import PROVIDERS, UnknownProvider, load
+from cdp.providers.registry import UnknownProvider, UnusableProvider, load, names
 from cdp.providers.settings import is_operators
 
 ERRORS_MAX: Final = 20
@@ -76,12 +77,15 @@ def kind_of(kind: str) -> ProviderKind:
     """What is known of a kind.
 
     Raises:
-        Invalid: there is none of this name.
+        Invalid: there is none of this name, or it can't be used.
     """
     try:
         model: type[BaseModel] = load(kind).Settings
     except UnknownProvider:
         raise Invalid.at("/kind", "unknown", "There is no such kind of provider.") from None
+    except UnusableProvider:
+        # Why is the operator's to know: `cdp provider kinds` tells.
+        raise Invalid.at("/kind", "unusable", "The package that has it can't be used.") from None
     fields = model.model_fields
     maps = frozenset(name for name, field in fields.items() if _maps_secrets(field.annotation))
     return ProviderKind(
@@ -94,8 +98,12 @@ def kind_of(kind: str) -> ProviderKind:
 
 
 def kinds() -> list[ProviderKind]:
-    """The platform's own kinds that can be set up."""
-    return [kind_of(name) for name in PROVIDERS]
+    """The kinds that can be set up: the platform's own, then those of packages."""
+    found = []
+    for name in names():
+        with contextlib.suppress(Invalid):
+            found.append(kind_of(name))
+    return found
 
 
 def _is_secret(annotation: Any) -> bool:

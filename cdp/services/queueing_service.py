@@ -46,6 +46,8 @@ class Decided:
     """To be decided on anew, at once."""
     parked: list[WorkItem] = field(default_factory=list)
     """To be handed off again after a short wait."""
+    full: list[WorkItem] = field(default_factory=list)
+    """To be handed off again as soon as their worker has a hand free."""
     waiting: list[tuple[WorkItem, datetime]] = field(default_factory=list)
     """To be handed off again at this moment: its rate is spent until then."""
     scheduled: list[WorkItem] = field(default_factory=list)
@@ -234,6 +236,8 @@ class QueueingService:
                 declined.append(report.item)
             elif report.verdict is Verdict.HELD:
                 held.append(report.item)
+            elif report.verdict is Verdict.FULL:
+                decided.full.append(report.item)
             elif report.verdict is Verdict.LIMITED:
                 limited.append(report)
             else:

@@ -57,6 +57,9 @@ PASSING: Final = frozenset(
         189,  # PrimarySteppedDown
         202,  # NetworkInterfaceExceededTimeLimit
         237,  # CursorKilled
+        239,  # SnapshotTooOld
+        246,  # SnapshotUnavailable
+        251,  # NoSuchTransaction
         262,  # ExceededTimeLimit
         9001,  # SocketException
         10107,  # NotWritablePrimary
@@ -102,8 +105,15 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Session]:
-        """A session whose reads all see one moment, as a majority of the servers has it."""
-        async with self._client.start_session(snapshot=True) as session:
+        """A session whose reads all see one moment, as a majority of the servers has it.
+
+        A transaction keeps that moment for as long as it lasts. A snapshot session would only name
+        it, and rely on a history that the embedded MongoDB has none of, and a busy one too little.
+        """
+        async with (
+            self._client.start_session() as session,
+            await session.start_transaction(read_concern=ReadConcern("snapshot")),
+        ):
             yield session
 
     async def ping(self) -> None:

@@ -1,5 +1,6 @@
 """`senders`: who a client's communications come from."""
 
+import contextlib
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -31,16 +32,19 @@ class Senders:
 
     async def replace(self, sender: Sender, *, seen: int) -> bool:
         """Let a sender be this, if its version is still `seen`, and no other became the default."""
-        await self._make_room(sender)
+        before = await self._make_room(sender)
         query = {"_id": sender.id, "client_id": sender.client_id, "version": seen}
         try:
             result = await self._collection.replace_one(query, _document(sender))
         except DuplicateKeyError:
             return False
+        if not result.matched_count and before is not None:
+            await self._give_back(before)
         return result.matched_count == 1
 
-    async def _make_room(self, sender: Sender) -> None:
-        """One that is to be the default takes the place of the one that is."""
+    async def _make_room(self, sender: Sender) -> Document | None:
+        """One that is to be the default takes the place of the one that is, which is returned."""
+        found = None
         if sender.is_default:
             before = {
                 "client_id": sender.client_id,
@@ -52,7 +56,15 @@ class Senders:
                 "$set": {"is_default": False, "updated_at": sender.updated_at},
                 "$inc": {"version": 1},
             }
-            await self._collection.update_many(before, change)
+            found = await self._collection.find_one_and_update(before, change)
+        return found
+
+    async def _give_back(self, before: Document) -> None:
+        """The default is what it was, if nobody else has become it: a channel never loses it."""
+        query = {"_id": before["_id"], "client_id": before["client_id"]}
+        change = {"$set": {"is_default": True}, "$inc": {"version": 1}}
+        with contextlib.suppress(DuplicateKeyError):
+            await self._collection.update_one(query, change)
 
     async def find(self, client_id: ClientId, name: str) -> Sender | None:
         """One sender."""

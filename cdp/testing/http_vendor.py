@@ -102,6 +102,11 @@ class HttpVendor:
             await self._runner.cleanup()
             self._runner = None
 
+    @property
+    def connections_open(self) -> int:
+        """How many connections are open now."""
+        return sum(not transport.is_closing() for transport in self._open)
+
     def cut_connections(self) -> None:
         """Break all connections, as an idle vendor does."""
         for transport in list(self._open):

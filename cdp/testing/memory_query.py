@@ -18,43 +18,62 @@ _ORDER: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
 }
 
 
-def matches(document: Document, query: Mapping[str, Any], now: datetime) -> bool:
-    """Whether a document fits a query."""
-    for name, wanted in query.items():
-        if name == "$or":
-            if not any(matches(document, branch, now) for branch in wanted):
-                return False
-        elif name == "$expr":
-            if not value_of(wanted, document, now):
-                return False
-        elif not _fits(document, name, wanted):
-            return False
-    return True
+Test = Callable[[Document], bool]
+
+_LONG: Final = 8
+"""From here on it pays to look a value up instead of comparing it with each."""
 
 
-def _fits(document: Document, name: str, wanted: Any) -> bool:
-    if not isinstance(wanted, dict) or not _is_operators(wanted):
-        return bool(document.get(name) == wanted)
-    return all(_holds(document, name, op, value) for op, value in wanted.items())
+def test_of(query: Mapping[str, Any], now: datetime) -> Test:
+    """Whether documents fit a query: what it says is read once for all of them."""
+    tests = [test for name, wanted in query.items() for test in _tests_of(name, wanted, now)]
+    if len(tests) == 1:
+        return tests[0]
+
+    def holds(document: Document) -> bool:
+        for test in tests:  # noqa: SIM110 - a generator costs as much as most of the tests
+            if not test(document):
+                return False
+        return True
+
+    return holds
+
+
+def _tests_of(name: str, wanted: Any, now: datetime) -> list[Test]:
+    if name == "$or":
+        branches = [test_of(branch, now) for branch in wanted]
+        return [lambda document: any(branch(document) for branch in branches)]
+    if name == "$expr":
+        return [lambda document: bool(value_of(wanted, document, now))]
+    if not _is_operators(wanted):
+        return [lambda document: bool(document.get(name) == wanted)]
+    return [_test_of(name, op, value) for op, value in wanted.items()]
 
 
 def _is_operators(wanted: Any) -> bool:
     return isinstance(wanted, dict) and next(iter(wanted), "").startswith("$")
 
 
-def _holds(document: Document, name: str, op: str, value: Any) -> bool:
-    held = document.get(name)
+def _test_of(name: str, op: str, value: Any) -> Test:
     if op in _ORDER:
-        return held is not None and _ORDER[op](held, value)
-    if op == "$in":
-        return held in value
-    if op == "$nin":
-        return held not in value
+        return _ordered(name, _ORDER[op], value)
+    if op in ("$in", "$nin"):
+        known = frozenset(value) if len(value) > _LONG else value
+        is_in = op == "$in"
+        return lambda document: (document.get(name) in known) is is_in
     if op == "$ne":
-        return bool(held != value)
+        return lambda document: bool(document.get(name) != value)
     if op == "$exists":
-        return (name in document) is bool(value)
+        return lambda document: (name in document) is bool(value)
     raise _unknown(op)
+
+
+def _ordered(name: str, compare: Callable[[Any, Any], bool], value: Any) -> Test:
+    def holds(document: Document) -> bool:
+        held = document.get(name)
+        return held is not None and compare(held, value)
+
+    return holds
 
 
 def _unknown(op: str) -> ValueError:

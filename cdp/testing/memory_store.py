@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol, Self
 
-from cdp.testing.memory_query import Document, matches, updated
+from cdp.testing.memory_query import Document, test_of, updated
 from cdp.testing.simulated_world import Fate, Process, World
 
 DUPLICATE_KEY: Final = 11_000
@@ -88,7 +88,8 @@ class Table:
 
     def find(self, query: Mapping[str, Any], now: datetime) -> list[Document]:
         """What fits, in the order of ids."""
-        return [d for key in self._keys(query) if matches(d := self.documents[key], query, now)]
+        fits, documents = test_of(query, now), self.documents
+        return [d for key in self._keys(query) if fits(d := documents[key])]
 
     def _keys(self, query: Mapping[str, Any]) -> Sequence[Any]:
         """The ids that need to be looked at, by the same indexes that MongoDB has."""

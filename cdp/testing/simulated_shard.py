@@ -31,6 +31,7 @@ POLL_S: Final = 1.0
 IDLE_POLL_S: Final = 2.0
 RESCAN_S: Final = 30.0
 PARK_S: Final = 2.0
+FULL_PARK_S: Final = 0.5
 FAULT_PARK_S: Final = 30.0
 PREPARING_MAX: Final = 2
 LINGER_S: Final = 0.12
@@ -209,6 +210,8 @@ class Shard(Shell):
             self._finish(decided)
             if len(decided.parked) == len(items):
                 await asyncio.sleep(PARK_S)
+            elif len(decided.full) == len(items):
+                await asyncio.sleep(FULL_PARK_S)
         except OutcomeUnknown:
             self.state.settle(item.result_id for item in items)
         finally:
@@ -220,6 +223,7 @@ class Shard(Shell):
     def _finish(self, decided: Decided) -> None:
         self.state.settle(item.result_id for item in decided.settled)
         self._park(decided.parked, PARK_S)
+        self._park(decided.full, FULL_PARK_S)
         for item, until in decided.waiting:
             self.state.park([item], until)
         self.state.settle(item.result_id for item in decided.again)

@@ -1,5 +1,6 @@
 """`SesEmail` and `SnsSms` against servers that answer as Amazon's documentation says, and moto."""
 
+import asyncio
 import base64
 import email
 import re
@@ -281,3 +282,25 @@ async def test_a7_the_environment_of_the_machine_names_no_other_host(monkeypatch
 
     assert not isinstance(outcome, Accepted)
     assert vendor.got == []
+
+
+async def test_a7_the_environment_of_the_machine_names_no_proxy(monkeypatch):
+    connected = []
+
+    async def refuse(_, writer):
+        connected.append(writer.get_extra_info("peername"))
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as proxy:
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        for name in ("https_proxy", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
+        account = settings("", timeout_s=5.0) | {"endpoint_url": None, "region": "xx-nowhere-1"}
+        provider = sns.SnsSms.open(sns.SnsSettings(**account), NEAR)
+
+        await outcomes_of(provider, [text_to("+4915112345678")])
+        await provider.close()
+
+    assert connected == []

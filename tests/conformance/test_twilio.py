@@ -4,8 +4,9 @@ import base64
 from urllib.parse import parse_qs
 
 import pytest
+from pydantic import ValidationError
 
-from cdp.ports.provider import FailureClass, SmsMessage, Unknown
+from cdp.ports.provider import FailureClass, Rejected, SmsMessage, Unknown
 from cdp.providers.sms.twilio import FAILURES, TwilioSettings, TwilioSms
 from cdp.testing.http_provider_conformance import (
     HttpProviderConformance,
@@ -14,7 +15,7 @@ from cdp.testing.http_provider_conformance import (
     outcomes_of,
 )
 from cdp.testing.http_vendor import Got, HttpVendor, Reply, json_reply
-from tests.conformance.http_rigs import NEAR, fields_of
+from tests.conformance.http_rigs import GUARDED, NEAR, fields_of
 
 SID, TOKEN = "AC" + "0" * 32, "the-token"
 
@@ -87,6 +88,25 @@ class TestTwilioSms(HttpProviderConformance):
         [outcome] = await outcomes_of(rig.provider, rig.messages(1))
 
         assert isinstance(outcome, Unknown)
+
+
+@pytest.mark.parametrize(
+    "host", ["https://127.0.0.1", "http://sms.example.com", "https://\uff11\uff12\uff17.0.0.1"]
+)
+async def test_a7_a_host_that_must_not_be_called_is_the_accounts_fault(host):
+    account = TwilioSettings(account_sid=SID, auth_token=TOKEN, base_url=host)
+    provider = TwilioSms.open(account, GUARDED)
+    message = SmsMessage(**fields_of("x"), sender="", to="+4915100000000", text="Hi")
+
+    [outcome] = await outcomes_of(provider, [message])
+    await provider.close()
+
+    assert outcome == Rejected(failure=FailureClass.CONFIG, code="target_forbidden")
+
+
+def test_a_key_that_could_not_be_sent_is_refused_when_it_is_set():
+    with pytest.raises(ValidationError):
+        TwilioSettings(account_sid=SID, auth_token=TOKEN, api_key="SK:1")
 
 
 async def test_without_a_sender_the_account_says_who_messages_are_from():

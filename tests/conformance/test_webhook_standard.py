@@ -2,14 +2,14 @@
 
 import base64
 import json
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
 import standardwebhooks
 from pydantic import ValidationError
 
-from cdp.ports.provider import FailureClass, Rejected, WebhookMessage
+from cdp.ports.provider import Accepted, FailureClass, Rejected, WebhookMessage
 from cdp.providers.webhook.standard import StandardWebhook, StandardWebhookSettings
 from cdp.testing.http_provider_conformance import (
     HttpProviderConformance,
@@ -19,6 +19,7 @@ from cdp.testing.http_provider_conformance import (
 )
 from cdp.testing.http_vendor import Got, HttpVendor, Reply
 from tests.conformance.http_rigs import DATE, GUARDED, NEAR, fields_of
+from tests.waiting import eventually
 
 SECRET = "whsec_" + base64.b64encode(b"n" * 32).decode()
 OLD = "whsec_" + base64.b64encode(b"o" * 32).decode()
@@ -103,6 +104,38 @@ async def test_e13_in_a_rotation_either_secret_verifies():
         assert standardwebhooks.Webhook(secret).verify(got.body, headers)
 
 
+async def test_many_hosts_leave_no_more_connections_open_than_there_may_be():
+    async with AsyncExitStack() as stack:
+        vendors = [
+            await stack.enter_async_context(
+                HttpVendor(lambda _: Reply(status=204), address_of=lambda got: got.path)
+            )
+            for _ in range(12)
+        ]
+        provider = provider_with()
+        stack.push_async_callback(provider.close)
+        for turn in range(3):
+            outcomes = await outcomes_of(
+                provider,
+                [
+                    WebhookMessage(
+                        **fields_of(f"{vendor.url}/{turn}"), url=vendor.url, body=b"{}", date=DATE
+                    )
+                    for vendor in vendors
+                ],
+            )
+            assert all(isinstance(outcome, Accepted) for outcome in outcomes), outcomes
+            await eventually(lambda: sum(v.connections_open for v in vendors) == 4, within_s=5)
+        again = await outcomes_of(
+            provider,
+            [WebhookMessage(**fields_of("again"), url=vendors[-1].url, body=b"{}", date=DATE)],
+        )
+
+        assert isinstance(again[0], Accepted)
+        # The last that was called is the last to go.
+        assert vendors[-1].connections_count == 3
+
+
 async def test_a7_what_the_other_side_says_is_not_kept():
     async with rig_of() as rig:
         rig.vendor.on("/hooks/0", Reply(status=500, body=b"metadata: top secret"))
@@ -117,7 +150,10 @@ async def test_a7_what_the_other_side_says_is_not_kept():
     ["http://hooks.example.com/", "https://127.0.0.1/", "https://169.254.169.254/latest",
      "https://[::1]/", "https://[::ffff:127.0.0.1]/", "https://[64:ff9b::7f00:1]/",
      "https://[2002:7f00:1::]/", "https://2130706433/", "https://0x7f000001/", "https://0177.0.0.1/",
-     "https://127.1/", "https://localhost/", "https://10.0.0.1/"],
+     "https://127.1/", "https://localhost/", "https://10.0.0.1/", "https://\uff11\uff12\uff17.0.0.1/",
+     "https://127\u30020\u30020\u30021/", "https://\u2460\u2461\u2466.0.0.1/", "https://0/", "https://0.0.0.0/",
+     "https://[::1%25lo]/", "https://[fe80::1%25eth0]/", "https://[::127.0.0.1]/",
+     "https://ada:secret@127.0.0.1/", "https://example.com\\@127.0.0.1/", "https://[::1"],
 )  # fmt: skip
 async def test_a7_a_target_in_a_private_network_is_not_called(url):
     provider = provider_with(tools=GUARDED)

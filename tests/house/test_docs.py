@@ -22,6 +22,8 @@ A_PATH = re.compile(
     r"|(?:serve_config|cluster)\.yaml|pyproject\.toml|requirements[\w-]*\.lock"
 )
 A_TEST = re.compile(r"(tests/[\w./-]+\.py)::(\w+)")
+NAMES_IN = re.compile(r"((?:`[\w.]+`(?:, | and )?)+) in `((?:cdp|deployments)/[\w/]+\.py)`")
+PATH_WITH_NAME = re.compile(r"`((?:cdp|deployments)/[\w/]+\.py)`: (`\w+`)")
 NOT_BUILT = "not built"
 SEED = "docs/reference/seed.md"
 
@@ -186,6 +188,29 @@ def test_a_missing_name_would_be_found():
         "cdp/nothing.py",
         "tests/house/test_docs.py::test_nothing",
     ]
+
+
+def strayed_names(text):
+    """What stands in no such file, though a page says so: `name` in `path`, or `path`: `name`."""
+    prose = " ".join(FENCE.sub("", text).split())
+    pairs = [(path, names) for names, path in NAMES_IN.findall(prose)]
+    for path, names in [*pairs, *PATH_WITH_NAME.findall(prose)]:
+        for name in CODE.findall(names):
+            last = re.escape(name.rpartition(".")[2])
+            defined = rf"^\s*(?:(?:async )?def|class) {last}\b|^\s*{last}\b\s*[:=]"
+            if not re.search(defined, read(path), re.MULTILINE):
+                yield f"{name} in {path}"
+
+
+@pytest.mark.parametrize("page", [page for page in pages() if page.name != "CHANGELOG.md"], ids=str)
+def test_every_name_stands_in_the_file_that_a_page_says(page):
+    assert list(strayed_names(read(page))) == []
+
+
+def test_a_strayed_name_would_be_found():
+    text = "`NotFound` and `NotLost` in\n`cdp/errors.py`; `cdp/domain/lane.py`: `lane_of`"
+
+    assert list(strayed_names(text)) == ["NotLost in cdp/errors.py"]
 
 
 def wrong_imports(text):

@@ -1,12 +1,14 @@
-"""`cdp provider` in a shell: the platform's own accounts, which nobody makes over HTTP."""
+"""`cdp provider` as it is typed: the platform's own accounts, which nobody makes over HTTP."""
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from typer.testing import CliRunner
 
+from cdp.cli.main import app
 from cdp.domain.delivery_config import ConfigScope, DeliveryConfig
 from cdp.settings import Settings
 from cdp.wiring import Wiring
@@ -18,24 +20,20 @@ SCOPE = ConfigScope(channel="sms", campaign="by-the-operator")
 
 @pytest.fixture
 def cdp(embedded: Embedded) -> Shell:
-    shell = {k: v for k, v in os.environ.items() if not k.startswith(("CDP_", "RAY_"))}
-    environment = {
-        **shell,
+    environment: dict[str, str | None] = {
+        **{name: None for name in os.environ if name.startswith(("CDP_", "RAY_"))},
         "CDP_STATE_DIR": str(embedded.state.root),
         "CDP_MONGO_PORT": str(embedded.status.mongo_port),
         "COLUMNS": "200",
     }
 
     def run(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "cdp.cli.main", *arguments],
-            input=typed,
-            capture_output=True,
-            text=True,
-            env=environment,
-            timeout=60,
-            check=False,
-        )
+        # In a thread, for a command has a loop of its own.
+        with ThreadPoolExecutor(1) as thread:
+            done = thread.submit(
+                CliRunner().invoke, app, [*arguments], input=typed, env=environment
+            ).result(timeout=60)
+        return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
 
     return run
 

@@ -25,9 +25,9 @@ from tests.integration.verification_world import (
 )
 
 E = EventName
-MANY = 30_000
+MANY = 20_000
 LOOKS_MAX, MOVED = 100, 20
-RSS_GROWTH_MAX = 90 * 1024 * 1024
+RSS_GROWTH_MAX = 60 * 1024 * 1024
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """A small database in which every kind of life was lived, made by the platform's own services."""
 
+import asyncio
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -209,12 +210,17 @@ class World:
 
     async def restore(self) -> None:
         """Make all as it was kept."""
-        for name, documents in self._pristine.items():
+
+        async def restore_one(name: str, documents: list[dict[str, Any]]) -> None:
             await self.admin[name].delete_many({})
             if documents:
                 await self.admin[name].insert_many(documents)
-        for name, indexes in INDEXES.items():
-            await self.admin[name].create_indexes(indexes)
+
+        # At once, since each waits for the journal.
+        await asyncio.gather(*(restore_one(n, found) for n, found in self._pristine.items()))
+        await asyncio.gather(
+            *(self.admin[name].create_indexes(indexes) for name, indexes in INDEXES.items())
+        )
         self.told, self.taken = map(list, self._ledgers)
 
 

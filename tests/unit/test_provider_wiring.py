@@ -10,6 +10,7 @@ from cdp.provider_wiring import AccountOpener, secret_box
 from cdp.services.provider_roster import Account, ProviderRoster
 from cdp.services.secret_box import Unopenable
 from cdp.settings import Settings, WrongSettings
+from tests.packages import install, on_the_path
 from tests.unit.domain.items import item
 
 OLD, NEW = "0a" * 32, "0B" * 32
@@ -89,3 +90,25 @@ def test_a7_a_client_has_no_files_of_ours_read(settings, changes, opens, tmp_pat
     else:
         with pytest.raises(ValueError, match="tls_ca_file"):
             opened()
+
+
+@pytest.mark.parametrize(("kind", "near"), [("webhook.noting", False), ("sms.noting", True)])
+def test_a7_where_messages_say_the_host_a_packages_provider_is_guarded_too(tmp_path, kind, near):
+    module = """
+from cdp.providers.settings import ProviderSettings
+
+class Noting:
+    Settings = ProviderSettings
+
+    @classmethod
+    def open(cls, settings, tools):
+        return tools
+"""
+    install(tmp_path / "site", "noting", {kind: "noting:Noting"}, module)
+
+    with on_the_path(tmp_path / "site"):
+        tools: Any = opener(private_targets=False)(
+            account(kind=kind, settings={}, is_clients=False)
+        )
+
+    assert tools.reach_private is near

@@ -83,6 +83,7 @@ TABLE: Final = (
 
 _ENHANCED: Final = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?!\S)")
 _GREYLISTED: Final = re.compile(r"gr[ae]y-?list", re.IGNORECASE)
+_NO_RELAY: Final = re.compile(r"relay access denied", re.IGNORECASE)
 
 
 def classify(code: int, enhanced: str = "") -> FailureClass:
@@ -104,13 +105,16 @@ def rejected(reply: Reply) -> Rejected:
         # Greylisting answers 4.7.1 too, yet a slower pace would not help.
         failure = FailureClass.TRANSIENT
         retry_after_s = GREYLISTED_RETRY_AFTER_S
+    elif reply.code < 500 and _NO_RELAY.search(reply.text):
+        # Postfix's 454 4.7.1, as it comes: it does not know us, and a slower pace would not help.
+        failure = FailureClass.CONFIG
     code = f"{reply.code} {enhanced}" if enhanced else str(reply.code)
     return Rejected(failure=failure, code=code, answer=reply.text, retry_after_s=retry_after_s)
 
 
 def asks_for_slower_pace(refusal: Rejected) -> bool:
     """Whether the host wants fewer connections: 421 or 4.7.x, but not an idle connection's end."""
-    if refusal.retry_after_s is not None:
+    if refusal.retry_after_s is not None or refusal.failure is FailureClass.CONFIG:
         return False
     code, _, enhanced = refusal.code.partition(" ")
     return (code == "421" and enhanced != "4.4.2") or enhanced.startswith("4.7.")

@@ -17,20 +17,15 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from cdp.ports.provider import EmailMessage
 from cdp.providers.email.mime import build
+from cdp.providers.private_keys import has_fit_size, private_key_in
 
 SIGNED: Final = (
     "from", "to", "cc", "subject", "date", "message-id", "reply-to", "mime-version",
     "content-type", "list-unsubscribe", "list-unsubscribe-post",
 )  # fmt: skip
-RSA_BITS_MIN: Final = 2_048
-RSA_BITS_MAX: Final = 4_096
-"""A signature by a longer key keeps a worker, which signs for everybody, busy for too long."""
-PEM_CHARS_MAX: Final = 4_000
-"""A key of `RSA_BITS_MAX` has some 3,300; what is longer is not even looked into."""
 UNDER: Final = "._domainkey."
 
 _SPACES: Final = re.compile(rb"[ \t]+")
@@ -45,13 +40,8 @@ def private_key(pem: str) -> PrivateKey:
     Raises:
         ValueError: it holds none that DKIM knows.
     """
-    if len(pem) > PEM_CHARS_MAX:
-        raise ValueError("a private key in PEM has at most 4000 characters")
-    try:
-        key = load_pem_private_key(pem.encode(), password=None)
-    except (ValueError, TypeError):
-        raise ValueError("this is not a private key in PEM") from None
-    if isinstance(key, rsa.RSAPrivateKey) and RSA_BITS_MIN <= key.key_size <= RSA_BITS_MAX:
+    key = private_key_in(pem)
+    if isinstance(key, rsa.RSAPrivateKey) and has_fit_size(key):
         return key
     if isinstance(key, ed25519.Ed25519PrivateKey):
         return key

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final, Literal
 import httpx
 import jwt
 import orjson
+from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import Field, SecretStr, field_validator
 
 from cdp.ports.provider import (
@@ -27,6 +28,7 @@ from cdp.ports.provider import (
 )
 from cdp.providers.http_client import HttpAnswer, refused
 from cdp.providers.http_provider import HttpProvider
+from cdp.providers.private_keys import private_key_in
 from cdp.providers.settings import OPERATORS_ONLY, ProviderSettings, refuse_operators_only
 
 HOSTS: Final = {
@@ -95,10 +97,9 @@ class ApnsSettings(ProviderSettings):
     @field_validator("private_key")
     @classmethod
     def _is_key(cls, value: SecretStr) -> SecretStr:
-        try:
-            jwt.encode({}, value.get_secret_value(), algorithm="ES256")
-        except (ValueError, TypeError, jwt.PyJWTError):
-            raise ValueError("this is not a key of P-256 in PEM") from None
+        key = private_key_in(value.get_secret_value())
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
+            raise ValueError("this is not a key of P-256")
         return value
 
 

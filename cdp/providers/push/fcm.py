@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 
 import jwt
 import orjson
+from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import Field, SecretStr, field_validator
 
 from cdp.ports.provider import (
@@ -27,6 +28,7 @@ from cdp.ports.provider import (
 )
 from cdp.providers.http_client import HttpAnswer, HttpClient, Unanswered, refused
 from cdp.providers.http_provider import HttpProvider
+from cdp.providers.private_keys import has_fit_size, private_key_in
 from cdp.providers.settings import ProviderSettings
 
 SCOPE: Final = "https://www.googleapis.com/auth/firebase.messaging"
@@ -63,10 +65,9 @@ class FcmSettings(ProviderSettings):
     @field_validator("private_key")
     @classmethod
     def _is_key(cls, value: SecretStr) -> SecretStr:
-        try:
-            jwt.encode({}, value.get_secret_value(), algorithm="RS256")
-        except (ValueError, TypeError, jwt.PyJWTError):
-            raise ValueError("this is not an RSA key in PEM") from None
+        key = private_key_in(value.get_secret_value())
+        if not isinstance(key, rsa.RSAPrivateKey) or not has_fit_size(key):
+            raise ValueError("this is not a key of RSA with 2048 to 4096 bits")
         return value
 
 
@@ -87,6 +88,7 @@ class FcmPush(HttpProvider[PushMessage]):
             timeout_s=settings.timeout_s,
             from_outside=True,
             reach_private=tools.reach_private,
+            unfit_url=FailureClass.CONFIG,
         )
         self._token = ""
         self._fresh_until = 0.0

@@ -5,7 +5,14 @@ from typing import Any, ClassVar
 import orjson
 from pydantic import Field
 
-from cdp.ports.provider import Accepted, Outcome, ProviderTools, PushMessage, Unknown
+from cdp.ports.provider import (
+    Accepted,
+    FailureClass,
+    Outcome,
+    ProviderTools,
+    PushMessage,
+    Unknown,
+)
 from cdp.providers.http_client import HttpClient, refused
 from cdp.providers.http_provider import HttpProvider
 from cdp.providers.settings import ProviderSettings
@@ -33,6 +40,7 @@ class MailboxPush(HttpProvider[PushMessage]):
             timeout_s=settings.timeout_s,
             from_outside=True,
             reach_private=tools.reach_private,
+            unfit_url=FailureClass.CONFIG,
         )
 
     @classmethod

@@ -13,11 +13,7 @@ import http_ece
 import jwt
 import orjson
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import Field, SecretStr, field_validator
 
 from cdp.ports.provider import (
@@ -31,6 +27,7 @@ from cdp.ports.provider import (
 )
 from cdp.providers.http_client import HttpClient, refused
 from cdp.providers.http_provider import HttpProvider
+from cdp.providers.private_keys import private_key_in
 from cdp.providers.settings import ProviderSettings
 
 TTL_DEFAULT_S: Final = 86_400
@@ -64,10 +61,7 @@ def private_key(pem: SecretStr) -> ec.EllipticCurvePrivateKey:
     Raises:
         ValueError: it holds none of P-256.
     """
-    try:
-        key = load_pem_private_key(pem.get_secret_value().encode(), password=None)
-    except (ValueError, TypeError):
-        raise ValueError("this is not a private key in PEM") from None
+    key = private_key_in(pem.get_secret_value())
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
         raise ValueError("this is not a key of P-256")
     return key

@@ -68,7 +68,10 @@ class TwilioSettings(ProviderSettings):
     account_sid: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_-]+$")
     auth_token: SecretStr = Field(description="The account's token, or an API key's secret.")
     api_key: str | None = Field(
-        None, max_length=100, description="The SID of an API key, used instead of the account's."
+        None,
+        max_length=100,
+        pattern=r"^[A-Za-z0-9_-]+$",
+        description="The SID of an API key, used instead of the account's.",
     )
     from_number: str | None = Field(None, max_length=20)
     messaging_service_sid: str | None = Field(None, max_length=100)
@@ -96,6 +99,7 @@ class TwilioSms(HttpProvider[SmsMessage]):
             timeout_s=settings.timeout_s,
             from_outside=True,
             reach_private=tools.reach_private,
+            unfit_url=FailureClass.CONFIG,
         )
 
     @classmethod

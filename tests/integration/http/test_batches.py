@@ -4,13 +4,15 @@ import csv
 import gzip
 import io
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from cdp.telemetry import Telemetry
 from tests.integration.http.conftest import Got, Tenant, email, make_tenant, served
-from tests.integration.http.services import build_api
+from tests.integration.http.services import Api, build_api
 
 NDJSON = "application/x-ndjson"
 PATH = "/communications/batch"
@@ -229,3 +231,24 @@ async def test_a_batch_over_the_clients_limit_is_taken_as_far_as_there_is_room(m
     assert [item["status"] for item in later.json["items"]] == [202] * 5
     ids = [item.get("id") for item in first.json["items"]]
     assert ids[:3] == [item["id"] for item in later.json["items"]][:3]
+
+
+def accepted_by_channel(api: Api) -> Counter[str]:
+    assert isinstance(api.services.metrics, Telemetry)
+    return Counter(
+        {
+            dict(labels)["channel"]: int(value)
+            for name, labels, value in api.services.metrics.snapshot()
+            if name == "cdp_accepted_total"
+        }
+    )
+
+
+async def test_a_mixed_batch_is_counted_by_channel(api: Api, tenant: Tenant):
+    sms = {"channel": "sms", "to": [{"phone": "+4915112345678"}], "content": {"text": "Hi"}}
+    before = accepted_by_channel(api)
+
+    answer = await tenant.post(PATH, [email(), sms, sms])
+
+    assert answer.json["accepted"] == 3
+    assert accepted_by_channel(api) - before == {"email": 1, "sms": 2}

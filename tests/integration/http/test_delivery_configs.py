@@ -220,13 +220,12 @@ async def test_a_change_is_in_force_within_two_seconds(tenant: Tenant, api):
 
 
 async def test_a_client_has_at_most_so_many_levels(tenant: Tenant, api):
-    configs = api.services.delivery_configs
-    said = DeliveryConfig(attempts_max=1)
-    await asyncio.gather(
-        *(
-            configs.create(tenant.client.id, ConfigScope(campaign=f"c{n}"), said)
-            for n in range(LEVELS_MAX)
-        )
+    said, scope = DeliveryConfig(attempts_max=1), ConfigScope(campaign="c0")
+    await api.services.delivery_configs.create(tenant.client.id, scope, said)
+    collection = api.database.raw["delivery_configs"]
+    stored = await collection.find_one({"client_id": tenant.client.id})
+    await collection.insert_many(
+        stored | {"_id": api.services.new_id(), "campaign": f"c{n}"} for n in range(1, LEVELS_MAX)
     )
 
     answer = await tenant.post(PATH, {"attempts_max": 1})

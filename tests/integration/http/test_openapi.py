@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
@@ -22,7 +23,7 @@ from tests.integration.conftest import Embedded
 from tests.integration.http.conftest import Tenant, make_tenant, served
 from tests.integration.http.services import Api, build_api
 
-EXAMPLES = 16
+EXAMPLES = 10
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -64,6 +65,12 @@ def elsewhere(migrated: Embedded) -> Iterator[dict[str, str]]:
         thread.join(20)
 
 
+@pytest.fixture(scope="module")
+def kept_open() -> Iterator[requests.Session]:
+    with requests.Session() as session:
+        yield session
+
+
 @pytest.mark.timeout(240)
 @schema.parametrize()
 @settings(
@@ -75,10 +82,12 @@ def elsewhere(migrated: Embedded) -> Iterator[dict[str, str]]:
     suppress_health_check=list(HealthCheck),
 )
 def test_every_answer_is_one_that_is_described(
-    case: schemathesis.Case[Any], elsewhere: dict[str, str]
+    case: schemathesis.Case[Any], elsewhere: dict[str, str], kept_open: requests.Session
 ):
     response = case.call(
-        base_url=elsewhere["base"], headers={"Authorization": f"Bearer {elsewhere['key']}"}
+        base_url=elsewhere["base"],
+        headers={"Authorization": f"Bearer {elsewhere['key']}"},
+        session=kept_open,
     )
 
     case.validate_response(response, checks=CHECKS)

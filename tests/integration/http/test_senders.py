@@ -1,11 +1,13 @@
 """Senders over HTTP: who a client's communications come from."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from cdp.domain.sender import SENDERS_MAX
+from cdp.storage.senders import Senders
 from tests.integration.http.conftest import Got, Tenant, email, make_tenant
 from tests.integration.http.services import Api
 
@@ -143,6 +145,18 @@ async def test_senders_are_listed_by_name_in_pages_and_by_channel(tenant: Tenant
     assert [each["name"] for each in first["items"] + rest["items"]] == ["a", "b", "c"]
     assert rest["next_cursor"] is None
     assert await names(tenant, "channel=email") == ["default"]
+
+
+async def test_whoever_is_too_late_takes_no_default_away(tenant: Tenant, api: Api):
+    await put(tenant, "news", NEWS)
+    storage = Senders(api.database)
+    news = await storage.find(tenant.client.id, "news")
+    assert news is not None
+
+    replaced = await storage.replace(replace(news, is_default=True), seen=news.version + 1)
+
+    assert not replaced
+    assert await defaults(tenant) == {"email": "default"}
 
 
 async def test_a_client_has_at_most_so_many(tenant: Tenant, api: Api):

@@ -61,6 +61,19 @@ async def test_e4_what_is_on_its_way_is_stopped_however_the_address_was_written(
     assert log[-1]["details"] == {"reason": "manual", "source": "api", "topic": "news"}
 
 
+async def test_e4_a_device_is_suppressed_however_its_token_was_written(tenant: Tenant):
+    token = "0A1B" * 16
+    device = {"device_token": token, "platform": "apns"}
+    request = {"channel": "push", "to": [device], "content": {"title": "Hi", "body": "There"}}
+    known = (await tenant.post("/communications", request)).json["id"]
+
+    entry = {"channel": "push", "recipient": token}
+    answer = await tenant.post("/suppressions", {"entries": [entry]})
+
+    assert answer.json["stopped"] == 1
+    assert (await tenant.get(f"/communications/{known}")).json["status"] == "suppressed"
+
+
 async def test_what_is_wrong_with_one_entry_is_not_the_others_matter(tenant: Tenant):
     answer = await tenant.post(
         "/suppressions",

@@ -130,6 +130,7 @@ class LittleShard:
     def _finish(self, decided: Decided) -> None:
         self.state.settle(item.result_id for item in decided.settled)
         self._park(decided.parked)
+        self._park(decided.full)
         for item, until in decided.waiting:
             self.state.park([item], until)
         self.state.settle(item.result_id for item in decided.again)

@@ -1,5 +1,6 @@
 """What a campaign holds lies beyond every scan, by MongoDB's own profiler."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -21,6 +22,7 @@ from tests.integration.verification_world import PARTITIONS
 _, EMAIL = lanes_of("email")
 MINE = [Partition(p) for p in range(0, PARTITIONS, 2)]
 HELD, OTHERS = 3_000, 40
+COUNTED = 100
 
 
 @pytest.fixture
@@ -136,3 +138,26 @@ async def test_the_look_for_changes_reads_what_has_changed(rig, paused):
     await rig.admin.raw.drop_collection("system.profile")
     assert (nothing, len(one)) == ([], 1)
     assert [walked(entry)[:2] for entry in seen] == [(0, 0), (1, 1)]
+
+
+async def test_books_are_counted_at_one_moment_however_much_is_written_meanwhile(rig, paused):
+    wiring, client_id, _ = paused
+    results, key = wiring.campaigns.results, (client_id, SPRING)
+    collection = rig.admin["delivery_results"]
+    stop = asyncio.Event()
+
+    async def move() -> None:
+        """One after the other, there and back: at each moment all of them are somewhere."""
+        while not stop.is_set():
+            for before, after in (("scheduled", "accepted"), ("accepted", "scheduled")):
+                query = {"campaign": SPRING, "status": before}
+                await collection.update_one(query, {"$set": {"status": after}})
+
+    moving = [asyncio.create_task(move()) for _ in range(4)]
+    try:
+        sums = {sum((await results.counts(key)).by_status.values()) for _ in range(COUNTED)}
+    finally:
+        stop.set()
+        await asyncio.gather(*moving)
+
+    assert sums == {HELD}

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from cdp.cli.demo import curl_lines, stops_once
+from cdp.cli.demo import check, curl_lines, stops_once
 from cdp.cli.demo_run import Stage
+from cdp.embedded.state import EmbeddedError
+from cdp.settings import Settings
+from deployments.local_cluster import LocalCluster
 
 
 def _stage() -> Stage:
@@ -58,3 +61,19 @@ def test_what_is_printed_can_be_pasted_into_a_shell():
 
 def test_the_ledgers_lie_together():
     assert _stage().accepted_ledger.parent == _stage().delivered_ledger.parent
+
+
+def test_a_run_has_a_campaign_and_a_hook_of_its_own():
+    assert _stage().campaign == "spring-r1"
+    assert _stage().hook == "http://127.0.0.1:8025/hooks/baskets/r1"
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [({"private_targets": False}, "CDP_PRIVATE_TARGETS"), ({"smtp_host": "x"}, "CDP_SMTP_HOST")],
+)
+def test_it_is_refused_where_the_mailbox_would_not_get_all(tmp_path, given, names):
+    settings = Settings(state_dir=tmp_path, **given)
+
+    with pytest.raises(EmbeddedError, match=names):
+        check(LocalCluster(settings))

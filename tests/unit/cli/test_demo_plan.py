@@ -12,17 +12,26 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from cdp.cli import demo_plan as plan
+from cdp.cli import demo_setup as setup
 from cdp.cli.api import JSON, NDJSON
+from cdp.cli.demo_run import MEMBERS, PEOPLE
 from cdp.http.communication_models import CommunicationIn
-from cdp.http.template_models import TemplateIn
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 NOW = datetime(2030, 3, 20, 8, 0, tzinfo=UTC)
 
 
+HOOK = plan.hook_of("http://127.0.0.1:8025/", "r1")
+
+
 def _batches(run: str = "r1") -> list[plan.Batch]:
     people = plan.read_people(EXAMPLES / "spring-campaign.csv")
-    return list(plan.campaign_batches(people, campaign="spring", run=run, now=NOW))
+    return list(plan.email_batches(people, campaign="spring", run=run, now=NOW))
+
+
+def _webhooks() -> list[plan.Batch]:
+    people = plan.read_people(EXAMPLES / "spring-campaign.csv")
+    return list(plan.webhook_batches(people, campaign="spring", url=HOOK))
 
 
 def _is_valid(item: plan.Item) -> bool:
@@ -30,7 +39,7 @@ def _is_valid(item: plan.Item) -> bool:
         CommunicationIn.model_validate_json(orjson.dumps(item))
     except ValidationError:
         return False
-    return bool(item["template"] != "summer.en")
+    return item.get("template") != "summer" and item.get("segment") in (*setup.SEGMENTS, None)
 
 
 def test_the_whole_file_is_posted_and_the_expectations_count_what_the_api_takes():
@@ -39,9 +48,33 @@ def test_the_whole_file_is_posted_and_the_expectations_count_what_the_api_takes(
 
     valid = [item for batch in batches for item in batch.items if _is_valid(item)]
 
-    assert len(valid) == expected.accepted == 5_000
+    assert len(valid) == expected.accepted == PEOPLE
     assert sum(len(batch.items) for batch in batches) - len(valid) == expected.rejected > 0
     assert (expected.undeliverable, expected.retried) == (100, 150)
+
+
+def test_each_member_gets_a_webhook_beside_the_email():
+    emails = [item for batch in _batches() for item in batch.items if _is_valid(item)]
+    batches = _webhooks()
+    webhooks = [item for batch in batches for item in batch.items]
+    expected = sum((batch.expected for batch in batches), plan.Expected())
+
+    assert all(map(_is_valid, webhooks))
+    assert {item["to"][0]["url"] for item in webhooks} == {HOOK}
+    assert {item["segment"] for item in webhooks} == {setup.MEMBERS}
+    members = [item for item in emails if item["segment"] == setup.MEMBERS]
+    assert [w["to"][0]["name"] for w in webhooks] == [e["to"][0]["name"] for e in members]
+    assert len(webhooks) == expected.accepted == expected.delivered == MEMBERS
+    assert all(len(batch.items) <= plan.BATCH for batch in batches)
+
+
+def test_the_campaign_names_segments_that_are_assigned_on_its_channels_and_no_template():
+    items = [i for b in (*_batches(), *_webhooks()) for i in b.items if _is_valid(i)]
+    assigned = {(segment, channel) for segment, channel, _ in setup.ASSIGNED}
+
+    assert not any("template" in item for item in items)
+    assert {(item["segment"], item["channel"]) for item in items} == assigned
+    assert {item["campaign"] for item in items} == {"spring"}
 
 
 def test_batches_come_by_turns_in_both_formats_and_hold_no_more_than_five_hundred_people():
@@ -144,13 +177,3 @@ def test_the_percentile_of_nothing_is_none():
 
 def test_a_message_id_names_its_result():
     assert plan.result_id_of(" <0190-ab@cdp.localhost> ") == "0190-ab"
-
-
-def test_all_templates_of_the_plan_are_there_and_valid():
-    names = [*(f"spring.{language}" for language in plan.LANGUAGES), plan.RESET]
-
-    templates = dict(plan.templates_in(EXAMPLES / "templates", names))
-
-    for parts in templates.values():
-        TemplateIn.model_validate_json(orjson.dumps(parts))
-    assert list(templates) == names

@@ -5,14 +5,15 @@ import io
 import pytest
 from rich.console import Console
 
-from cdp.cli.demo_progress import line, picture, urgent_note
+from cdp.cli.demo_progress import HEAD, line, picture, urgent_note
 from cdp.cli.demo_standing import Rate, SenderStanding, Standing
 
 
 def _standing() -> Standing:
     return Standing(
-        shop=SenderStanding(title="shop", planned=5_000),
-        bank=SenderStanding(title="bank", planned=120),
+        shop=SenderStanding(planned=5_000),
+        webhooks=SenderStanding(planned=397),
+        bank=SenderStanding(planned=120),
     )
 
 
@@ -22,7 +23,7 @@ def _counts(**changes: int) -> dict[str, object]:
 
 
 def test_the_counts_of_batches_are_summed():
-    shop = SenderStanding(title="shop", planned=100, accepted=32)
+    shop = SenderStanding(planned=100, accepted=32)
 
     shop.count([_counts(), _counts(delivered=7)])
 
@@ -35,7 +36,8 @@ def test_it_is_settled_when_all_is_posted_and_nothing_is_pending_or_unread():
     standing = _standing()
     assert not standing.is_settled
 
-    for sender in (standing.shop, standing.bank):
+    for sender in standing.senders:
+        assert not standing.is_settled
         sender.all_posted = True
         sender.accepted = sender.states["delivered"] = 10
     assert standing.is_settled
@@ -53,23 +55,40 @@ def test_a_rate_is_that_of_the_last_seconds():
     assert Rate().per_s == 0.0
 
 
-def test_the_screen_fits_a_terminal_from_the_first_moment_on():
-    console = Console(width=100, record=True, file=io.StringIO())
+def test_the_screen_fits_a_small_terminal_from_the_first_moment_on():
     standing = _standing()
-    console.print(picture(standing, 0.0))
+
+    def shown(elapsed_s: float) -> list[str]:
+        console = Console(width=80, record=True, file=io.StringIO())
+        console.print(picture(standing, elapsed_s))
+        lines: list[str] = console.export_text().splitlines()
+        assert max(map(len, lines)) <= 80
+        # Of 24, one is the cursor's.
+        assert len(lines) <= 23
+        return lines
+
+    shown(0.0)
     standing.shop.accepted = 5_000
     standing.shop.rejected = 20
     standing.shop.count([_counts(delivered=2_310)])
+    standing.webhooks.accepted = 397
+    standing.webhooks.count([_counts(delivered=211)])
     standing.urgent_s += [0.1, 0.4]
-    console.print(picture(standing, 7.0))
+    lines = shown(7.0)
 
-    lines = console.export_text().splitlines()
-    assert max(map(len, lines)) <= 100
     assert any("2,310" in text for text in lines)
+    assert any("211" in text for text in lines)
 
 
-def test_without_a_terminal_it_is_one_line():
-    assert line(_standing(), 3.2).startswith("   3 s  shop: 0 accepted")
+def test_without_a_terminal_it_is_one_line_below_a_head():
+    standing = _standing()
+    standing.shop.accepted, standing.webhooks.accepted = 5_000, 397
+    standing.webhooks.states["delivered"] = 211
+
+    text = line(standing, 3.2)
+
+    assert text.split() == ["3", "s", "5,000", "0", "397", "211", "0", "0", "0"]
+    assert {len(text), *map(len, HEAD)} == {74}
 
 
 def test_the_urgent_wait_is_told_once_there_is_one():

@@ -1,6 +1,7 @@
 """The example files: made by their generator, and fit for each other."""
 
 import csv
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from cdp.channels.email import normalise
+from cdp.channels.webhook import finish
 from cdp.cli import demo_plan as plan
+from cdp.cli import demo_setup as setup
 from cdp.ports.renderer import Rendered, RenderItem, TemplateSource
 from cdp.rendering.links import links_in
 from cdp.rendering.sandbox import SandboxedRenderer
@@ -53,16 +56,45 @@ def test_the_tags_are_as_many_as_the_readme_says():
 
 async def test_every_language_renders_with_people_of_it_and_has_five_links(renderer):
     people = list(plan.read_people(make_campaign.FILE))[::SAMPLE]
-    names = [f"spring.{language}" for language in plan.LANGUAGES]
-    templates = dict(plan.templates_in(EXAMPLES / "templates", names))
-    items = [plan.campaign_item(person, campaign="c", run="r") for person in people]
+    items = [plan.email_item(person, campaign="c", run="r") for person in people]
+    template = setup.spring_template(EXAMPLES / "templates")
+    variants = {setup.FALLBACK: template, **template["locales"]}
+    locales = [item["to"][0]["locale"] for item in items]
 
     rendered = await renderer.render(
         [
             RenderItem(
-                source=TemplateSource(
-                    key=item["template"], parts=templates[item["template"]]["email"]
-                ),
+                source=TemplateSource(key=locale, parts=variants[locale]["email"]),
+                context={
+                    **item["data"],
+                    **item["to"][0]["data"],
+                    "recipient": {"name": item["to"][0]["name"]},
+                },
+            )
+            for item, locale in zip(items, locales, strict=True)
+        ]
+    )
+
+    assert set(locales) == set(variants)
+    for item, outcome in zip(items, rendered, strict=True):
+        assert isinstance(outcome, Rendered), (item, outcome)
+        to = item["to"][0]
+        assert len(links_in(outcome.parts["html"])) >= 5
+        assert all(order["title"] in outcome.parts["text"] for order in to["data"]["items"])
+        assert "\n" not in outcome.parts["subject"].strip()
+
+
+async def test_the_basket_event_renders_to_json_that_holds_the_basket(renderer):
+    people = list(plan.read_people(make_campaign.FILE))[::SAMPLE]
+    items = [
+        plan.webhook_item(person, campaign="c", url="https://x.example/h") for person in people
+    ]
+    contents = setup.contents_of(EXAMPLES / "templates", "webhook", setup.BASKET_EVENT)
+
+    rendered = await renderer.render(
+        [
+            RenderItem(
+                source=TemplateSource(key="event", parts=contents["webhook"]),
                 context={
                     **item["data"],
                     **item["to"][0]["data"],
@@ -73,17 +105,17 @@ async def test_every_language_renders_with_people_of_it_and_has_five_links(rende
         ]
     )
 
-    assert {item["template"] for item in items} == set(names)
-    for item, outcome in zip(items, rendered, strict=True):
+    for person, item, outcome in zip(people, items, rendered, strict=True):
         assert isinstance(outcome, Rendered), (item, outcome)
-        to = item["to"][0]
-        assert len(links_in(outcome.parts["html"])) >= 5
-        assert all(order["title"] in outcome.parts["text"] for order in to["data"]["items"])
-        assert "\n" not in outcome.parts["subject"].strip()
+        payload = json.loads(finish(outcome.parts)["payload"])
+        data = item["to"][0]["data"]
+        assert payload["customer"]["email"] == person["email"]
+        assert payload["total"] == data["total"]
+        assert [e["sku"] for e in payload["basket"]] == [e["sku"] for e in data["items"]]
 
 
 async def test_the_password_reset_renders_with_and_without_a_device(renderer):
-    [(_, contents)] = plan.templates_in(EXAMPLES / "templates", [plan.RESET])
+    contents = setup.bank_templates(EXAMPLES / "templates")[setup.RESET]
     resets = [plan.password_reset(number, campaign="c") for number in range(6)]
 
     rendered = await renderer.render(

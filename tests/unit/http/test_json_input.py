@@ -80,3 +80,24 @@ def test_the_model_refuses_with_pointers_or_takes(value):
         validate(CommunicationIn, value)
     except Invalid as refused:
         assert all(isinstance(error.pointer, str) for error in refused.errors)  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer", "detail"),
+    [
+        ({"priority": "urgent"}, "/priority", "Input should be 'high', 'normal' or 'low'."),
+        (
+            {"channel": "fax"},
+            "/channel",
+            "Input should be one of 'email', 'sms', 'push', 'in_app', 'webhook'.",
+        ),
+    ],
+)
+def test_a_word_that_is_none_of_ours_is_answered_with_those_that_are(changes, pointer, detail):
+    given = {"channel": "email", "to": [{"email": "ada@example.org"}], "template": "t"}
+
+    with pytest.raises(Invalid) as refused:
+        validate(CommunicationIn, given | changes)
+
+    [error] = refused.value.errors
+    assert (error.pointer, error.code, error.detail) == (pointer, "literal_error", detail)

@@ -126,6 +126,13 @@ def test_e5_greylisting_is_transient_waits_five_to_fifteen_minutes_and_is_no_com
     assert not asks_for_slower_pace(outcome)
 
 
+def test_e5_a_server_that_does_not_relay_for_us_is_our_configuration_and_no_complaint():
+    outcome = rejected(answer("454 4.7.1 <ada@example.net>: Relay access denied"))
+
+    assert outcome.failure == FailureClass.CONFIG
+    assert not asks_for_slower_pace(outcome)
+
+
 @pytest.mark.parametrize(
     ("text", "slower"),
     [
