@@ -8,8 +8,9 @@ from cdp.ports.object_store import ObjectTooLarge
 
 async def gathered(
     chunks: AsyncIterable[bytes], *, block_bytes: int, size_max: int
-) -> AsyncGenerator[tuple[bytes, bool], None]:
-    """Each block, and whether it is the last.
+) -> AsyncGenerator[tuple[io.BytesIO, bool], None]:
+    """Each block, and whether it is the last. A block is a file in memory, whose `getbuffer` is the
+    one copy of its bytes.
 
     All but the last have `block_bytes`; the last may be empty only if nothing came at all. A full
     block is held back until a byte more has come, so that it is known which is the last.
@@ -28,8 +29,8 @@ async def gathered(
         while len(rest) > block_bytes - filled:
             head, rest = rest[: block_bytes - filled], rest[block_bytes - filled :]
             block.write(head)
-            yield block.getvalue(), False
+            yield block, False
             block, filled = io.BytesIO(), 0
         block.write(rest)
         filled += len(rest)
-    yield block.getvalue(), True
+    yield block, True

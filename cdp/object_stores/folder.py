@@ -162,9 +162,8 @@ class Unfinished:
         """Make its file."""
         self._name, self._file = self._folder.begin()
 
-    def write(self, block: bytes) -> None:
+    def write(self, rest: memoryview) -> None:
         """Add to it."""
-        rest = memoryview(block)
         while rest:
             rest = rest[os.write(self._file, rest) :]
 

@@ -56,7 +56,7 @@ class LocalObjectStore:
             await _done(unfinished.begin)
             async with aclosing(blocks):
                 async for block, _ in blocks:
-                    await _done(unfinished.write, block)
+                    await _done(unfinished.write, block.getbuffer())
             return await _done(unfinished.finish, key)
         finally:
             await in_thread(unfinished.end)

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from cdp.object_stores.aws_client import CUT, AwsAccount, AwsClient, Refused
 from cdp.object_stores.blocks import gathered
-from cdp.object_stores.s3_parts import PART_BYTES_MIN, Parts, abort, md5_of, part_bytes
+from cdp.object_stores.s3_parts import PART_BYTES_MIN, Parts, abort, part_bytes, send_block
 from cdp.ports.clock import Clock
 from cdp.ports.object_store import (
     CHUNK_BYTES,
@@ -83,34 +83,22 @@ class S3ObjectStore:
         blocks = gathered(chunks, block_bytes=block_bytes, size_max=size_max)
         async with aclosing(blocks):
             block, is_last = await anext(blocks)
-            if not is_last:
-                return await self._put_parts(key, block, blocks)
-        md5 = await md5_of(block)
-        answer = await self._client.call(
-            lambda client: client.put_object(**at, Body=io.BytesIO(block), ContentMD5=md5)
-        )
-        return self._stored(key, len(block), answer)
+            if is_last:
+                return await self._put_whole(key, block)
+            size = 0
+            async with Parts(self._client, at, self._ending) as parts:
+                while True:
+                    size += block.getbuffer().nbytes
+                    await parts.send(block)
+                    if is_last:
+                        break
+                    block, is_last = await anext(blocks)
+                return self._stored(key, size, await parts.complete())
 
-    async def _put_parts(
-        self, key: str, block: bytes, blocks: AsyncGenerator[tuple[bytes, bool], None]
-    ) -> StoredObject:
-        parts = Parts(self._client, self._at(key))
-        size = len(block)
-        try:
-            await parts.begin()
-            await parts.send(block)
-            async for block, _ in blocks:
-                size += len(block)
-                await parts.send(block)
-            answer = await parts.complete()
-        except BaseException:
-            # A task of its own, since this one may be cancelled again meanwhile.
-            ending = asyncio.ensure_future(parts.abandon())
-            self._ending.add(ending)
-            ending.add_done_callback(self._ending.discard)
-            await asyncio.shield(ending)
-            raise
-        return self._stored(key, size, answer)
+    async def _put_whole(self, key: str, block: io.BytesIO) -> StoredObject:
+        at = self._at(key)
+        answer = await send_block(self._client, block, lambda s3, body: s3.put_object(**at, **body))
+        return self._stored(key, block.getbuffer().nbytes, answer)
 
     def _stored(self, key: str, size: int, answer: Any) -> StoredObject:
         # S3 says when it was in the header only, and to ask would be another request.

@@ -99,6 +99,7 @@ async def s3_rig(url: str, bucket: str) -> AsyncIterator[ObjectStoreRig]:
         leftovers=leftovers,
         leave_a_leftover=leave_a_leftover,
         pass_time=clock.move,
+        ages_are_true=False,
     )
     await store.close()
 
@@ -115,7 +116,7 @@ async def local_rig(root: Path) -> AsyncIterator[ObjectStoreRig]:
     async def leave_a_leftover() -> None:
         killed = Unfinished(Folder(str(root)))
         killed.begin()
-        killed.write(b"half")
+        killed.write(memoryview(b"half"))
 
     store = LocalObjectStore(root, clock=clock)
     yield ObjectStoreRig(
