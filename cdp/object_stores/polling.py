@@ -51,7 +51,7 @@ class PollingArrivals:
             clock: for pauses.
             poll_s: between two rounds that found nothing.
             again_after_s: when an object is told again that is not done.
-            remembered_max: with more objects the oldest are forgotten, and told again.
+            remembered_max: what there is beyond that is told in each round, done or not.
         """
         self._store = store
         self._prefix = checked_prefix(prefix)
@@ -62,6 +62,7 @@ class PollingArrivals:
         self._known: dict[str, _Known] = {}
         self._after: str | None = None
         self._round = 0
+        self._unremembered = 0
 
     async def next(self, *, limit: int, wait_s: float) -> list[Arrival]:
         """See `Arrivals.next`."""
@@ -103,18 +104,22 @@ class PollingArrivals:
             known.seen_in = self._round
             if known.again_at is None or now < known.again_at:
                 return None
-        # The newest last, so that the first is the one to forget.
-        self._known.pop(stored.key, None)
-        if len(self._known) >= self._remembered_max:
-            log.warning("More objects wait than are remembered; some are told again")
-            del self._known[next(iter(self._known))]
-        self._known[stored.key] = _Known(version, self._round, now + self._again_after_s)
+        if known is not None or len(self._known) < self._remembered_max:
+            self._known[stored.key] = _Known(version, self._round, now + self._again_after_s)
+        else:
+            # To forget another for it would make all of them new, each in its turn.
+            self._unremembered += 1
         return Arrival(key=stored.key, receipt=version)
 
     def _end_round(self) -> None:
         gone = [key for key, known in self._known.items() if known.seen_in < self._round]
         for key in gone:
             del self._known[key]
+        if self._unremembered:
+            log.warning(
+                "More objects are there than are remembered", extra={"more": self._unremembered}
+            )
+        self._unremembered = 0
         self._after = None
         self._round += 1
 

@@ -120,18 +120,22 @@ class S3ObjectStore:
     async def _read(self, at: dict[str, str], offset: int) -> AsyncGenerator[bytes, None]:
         etag: str | None = None
         failures = 0
+        failed_at = offset
         while True:
             answer = await self._get(at, offset, etag)
             if answer is None:
                 return
             etag = answer.get("ETag")
+            end = offset + int(answer["ContentLength"])
             body = answer["Body"]
             try:
                 while True:
                     try:
                         chunk = await body.read(CHUNK_BYTES)
                     except CUT as error:
-                        failures += 1
+                        # A few bytes more are no progress: that could go on for days.
+                        failures = failures + 1 if offset - failed_at < CHUNK_BYTES else 1
+                        failed_at = offset
                         if failures >= self._client.account.tries or etag is None:
                             why = f"The store broke off: {type(error).__name__}."
                             raise StoreUnavailable(why) from None
@@ -140,7 +144,8 @@ class S3ObjectStore:
                         return
                     yield chunk
                     offset += len(chunk)
-                    failures = 0
+                    if offset == end:
+                        return
             finally:
                 body.close()
             await self._client.pause(failures)
@@ -155,9 +160,10 @@ class S3ObjectStore:
         try:
             answer = await self._client.call(lambda client: client.get_object(**wish))
         except Refused as refused:
-            if refused.status == 416:
+            if refused.status == 416 and etag is None:
                 return None
-            if refused.status == 412 or refused.code in ("NoSuchKey", "404"):
+            # A range that is not there any more is of another object, too.
+            if refused.status in (412, 416) or refused.code in ("NoSuchKey", "404"):
                 raise ObjectMissing("There is no such object, or no longer.") from None
             raise
         if offset and answer["ResponseMetadata"]["HTTPStatusCode"] != 206:

@@ -80,7 +80,11 @@ def s3_store(url: str, bucket: str, *, clock: MovedClock | None = None, **change
 async def s3_rig(url: str, bucket: str) -> AsyncIterator[ObjectStoreRig]:
     """An empty bucket with strangers' objects, none of which is below our prefix or is a key."""
     raw = raw_client("s3", url)
-    raw.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    if bucket in (each["Name"] for each in raw.list_buckets()["Buckets"]):
+        for each in raw.list_objects_v2(Bucket=bucket).get("Contents", []):
+            raw.delete_object(Bucket=bucket, Key=each["Key"])
+    else:
+        raw.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
     for name in ("other/a", "a", f"{PREFIX}", f"{PREFIX}Upper.csv", f"{PREFIX}a b"):
         raw.put_object(Bucket=bucket, Key=name, Body=b"")
     clock = MovedClock()
