@@ -15,6 +15,7 @@ from cdp.testing.object_store_conformance import (
 )
 from tests.conformance.object_store_rigs import local_rig, s3_rig
 
+# Functions and not methods of the suite: Hypothesis refuses a test that two classes inherit.
 # One store serves all examples: each replaces what the one before it has put.
 SHARED_STORE = settings(
     max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
