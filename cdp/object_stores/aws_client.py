@@ -75,6 +75,7 @@ class AwsAccount:
     timeout_s: float = 30.0
     """For a connection, and for each time that nothing comes."""
     connections_max: int = 20
+    """An object that is read holds one until its reader is closed; who finds none waits."""
     tries: int = 4
     """How often one request is sent, at most."""
     pause_s: float = 0.5
@@ -116,10 +117,8 @@ class AwsClient:
                     raise refused from None
             except CUT as error:
                 last = StoreUnavailable(f"The store can't be reached: {type(error).__name__}.")
-            except aws.ParamValidationError:
-                raise
             except (aws.BotoCoreError, ValueError) as error:
-                # Such as no credentials, or a file of certificates that is none.
+                # Such as no credentials, or what can't be the name of a bucket.
                 why = f"The store can't be asked: {type(error).__name__}."
                 raise StoreUnavailable(why) from None
             if number < self.account.tries:

@@ -30,7 +30,8 @@ class PollingArrivals:
     """See `Arrivals`. What was told is remembered in memory, for as long as the object is there:
     whoever takes an arrival deletes it or puts it elsewhere, so that the list stays short.
 
-    An object that is replaced is new, if its size or the time when it was stored differs.
+    One task asks; who else wants to know of new objects has a watch of its own. An object that is
+    replaced is new, if its size or the time when it was stored differs.
     """
 
     def __init__(

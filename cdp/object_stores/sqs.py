@@ -5,6 +5,7 @@ there again when its visibility timeout is over. Several processes may ask one q
 """
 
 import logging
+import math
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
@@ -78,12 +79,13 @@ class SqsArrivals:
         assert limit > 0
         if not self._ready:
             # Not as long as the connection may be silent, which would look like a broken one.
-            longest_s = min(WAIT_MAX_S, wait_s, self._client.account.timeout_s / 2)
+            longest_s = int(min(WAIT_MAX_S, self._client.account.timeout_s / 2))
             answer = await self._client.call(
                 lambda client: client.receive_message(
                     QueueUrl=self._queue_url,
                     MaxNumberOfMessages=min(limit, AT_ONCE_MAX),
-                    WaitTimeSeconds=int(longest_s),
+                    # Whole seconds only: none would let who asks in a loop ask without a pause.
+                    WaitTimeSeconds=min(longest_s, math.ceil(wait_s)),
                     VisibilityTimeout=self._again_after_s,
                     MessageSystemAttributeNames=["ApproximateReceiveCount"],
                 )

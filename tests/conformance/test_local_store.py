@@ -1,5 +1,6 @@
 """`LocalObjectStore`: what a folder may hold besides, links, modes, and disks that are full."""
 
+import asyncio
 import os
 import resource
 import shutil
@@ -7,6 +8,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+from datetime import timedelta
 
 import pytest
 
@@ -15,6 +17,7 @@ from cdp.object_stores.local import LocalObjectStore
 from cdp.ports.clock import SystemClock
 from cdp.ports.object_store import ObjectMissing, StoreUnavailable
 from cdp.testing.object_store_conformance import content_of, error_of, keys_of, put, some_bytes
+from tests.conformance.object_store_rigs import MovedClock
 
 
 @pytest.fixture
@@ -166,3 +169,42 @@ def test_a_full_disk_leaves_nothing_and_takes_what_fits(tmp_path):
     assert ran.returncode == 0, ran.stderr
     full = "The folder of objects fails: ENOSPC. []"
     assert ran.stdout.splitlines() == [full, full, full, "b'old'"]
+
+
+PUTS = """
+    import asyncio, sys
+    from pathlib import Path
+    from cdp.object_stores.local import LocalObjectStore
+    from cdp.ports.clock import SystemClock
+    from cdp.testing.object_store_conformance import chunked
+
+    async def main():
+        store = LocalObjectStore(Path(sys.argv[1]), clock=SystemClock())
+        for letter in (b"a", b"b") * 1000:
+            print("puts", flush=True)
+            await store.put("a/b", chunked(letter * 4_000_000, 50_000), size_max=5_000_000)
+
+    asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("puts", [1, 2, 3, 5, 8])
+async def test_a_put_whose_process_is_killed_leaves_the_object_whole(root, puts):
+    command = [sys.executable, "-c", textwrap.dedent(PUTS), str(root)]
+    await asyncio.to_thread(kill_after, command, puts)
+    clock = MovedClock()
+    store = LocalObjectStore(root, clock=clock)
+
+    if puts > 1:
+        assert await content_of(store, "a/b") in (b"a" * 4_000_000, b"b" * 4_000_000)
+    clock.move(timedelta(hours=25))
+    await store.remove_leftovers()
+    assert set(files_below(root)) <= {"a+/b"}
+
+
+def kill_after(command, lines):
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as putting:
+        assert putting.stdout is not None
+        for _ in range(lines):
+            putting.stdout.readline()
+        putting.kill()

@@ -209,8 +209,10 @@ ETAG = {"ETag": '"1"', "Last-Modified": "Wed, 21 Oct 2026 07:28:00 GMT"}
 async def vendor_and_store(answering, **changes):
     async with HttpVendor(answering, address_of=lambda got: got.path) as vendor:
         store = s3_store(vendor.url, "bucket", **changes)
-        yield vendor, store
-        await store.close()
+        try:
+            yield vendor, store
+        finally:
+            await store.close()
 
 
 async def test_a_busy_server_is_asked_again_and_then_given_up():
@@ -311,10 +313,22 @@ async def test_uploads_are_aborted_by_their_age_page_by_page():
     assert aborted == {f"/bucket/{PREFIX}{key}?uploadId={key}" for key in ("a", "c", "gone")}
 
 
+async def test_one_connection_serves_one_read_after_another():
+    whole = Reply(body=CONTENT[:3_000_000], headers=ETAG)
+    async with vendor_and_store(lambda _: whole) as (vendor, store):
+        for _ in range(5):
+            await content_of(store, KEY)
+
+    assert vendor.connections_count == 1
+
+
 async def test_a_bucket_that_is_not_there_is_no_missing_object(moto_url):
     store = s3_store(moto_url, "nobodys-bucket")
     for doing in (put(store, KEY, b"x"), content_of(store, KEY), keys_of(store)):
         assert isinstance(await error_of(doing), StoreUnavailable)
+    await store.close()
+    store = s3_store(moto_url, "no bucket")
+    assert isinstance(await error_of(keys_of(store)), StoreUnavailable)
     await store.close()
 
 
