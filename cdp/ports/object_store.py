@@ -107,7 +107,7 @@ class ObjectStore(Protocol):
         """
 
     async def close(self) -> None:
-        """Give up connections."""
+        """Give up connections, when what was begun to be cleared away is gone."""
 
 
 def checked_key(key: str) -> str:

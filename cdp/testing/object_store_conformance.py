@@ -208,6 +208,22 @@ class ObjectStoreConformance:
                 assert await content_of(rig.store, KEY) == content
             assert await rig.leftovers() == 0
 
+    async def test_a_put_that_is_cancelled_twice_is_cleared_away_at_the_close(
+        self, rig: ObjectStoreRig
+    ) -> None:
+        content = some_bytes(2 * rig.part_bytes)
+        for turns in (3, 8, 21, 55):
+            putting = asyncio.ensure_future(put(rig.store, KEY, content))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            for _ in range(3):
+                putting.cancel()
+                await asyncio.sleep(0)
+            await error_of(putting)
+            await rig.store.close()
+
+            assert await rig.leftovers() == 0
+
     async def test_more_than_may_come_is_refused_and_leaves_what_was(
         self, rig: ObjectStoreRig
     ) -> None:

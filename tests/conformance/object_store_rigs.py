@@ -69,7 +69,9 @@ def account(**changes: Any) -> AwsAccount:
     return AwsAccount(**(fields | changes))
 
 
-def s3_store(url: str, bucket: str, *, clock: MovedClock | None = None, **changes: Any) -> Any:
+def s3_store(
+    url: str | None, bucket: str, *, clock: MovedClock | None = None, **changes: Any
+) -> Any:
     return S3ObjectStore(
         account(**changes), bucket=bucket, prefix=PREFIX, endpoint_url=url,
         clock=clock or MovedClock(), part_bytes_min=PART_BYTES,

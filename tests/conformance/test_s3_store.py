@@ -339,6 +339,17 @@ async def test_a_server_that_is_not_there_is_unavailable():
     await store.close()
 
 
+async def test_the_bucket_is_in_the_host_at_amazon_and_in_the_path_elsewhere(moto_url):
+    for url, at in (
+        (None, "https://shop-cdp.s3.eu-central-1.amazonaws.com/"),
+        (moto_url, f"{moto_url}/shop-cdp/"),
+    ):
+        store = s3_store(url, "shop-cdp")
+        signed = await store.upload_url(KEY, valid_for=HOUR)
+        assert signed.url.startswith(f"{at}{PREFIX}{KEY}?")
+        await store.close()
+
+
 async def test_with_a_key_the_environment_counts_for_nothing(monkeypatch):
     async with vendor_and_store(lambda _: Reply(headers=ETAG)) as (vendor, store):
         monkeypatch.setenv("AWS_PROFILE", "nobodys")
