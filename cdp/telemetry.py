@@ -31,6 +31,7 @@ COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "cdp_engagements": ("Opens, clicks and opt-outs that were seen, machines' too.", ("event",)),
     "cdp_loop_errors": ("Errors that a loop survived.", ("loop",)),
     "cdp_leases_lost": ("Partitions that a shard lost.", ()),
+    "cdp_notifications": ("Notifications of objects from a queue, by what they were.", ("taken",)),
 }
 GAUGES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "cdp_buffered": ("Items in the memory of a shard.", ("kind",)),
