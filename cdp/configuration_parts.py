@@ -10,6 +10,8 @@ from cdp.provider_wiring import reaches_private, secret_box
 from cdp.services.access_service import AccessService
 from cdp.services.dead_letter_service import DeadLetterService
 from cdp.services.delivery_config_service import DeliveryConfigService
+from cdp.services.file_outputs import FileOutputs
+from cdp.services.file_service import FileService
 from cdp.services.provider_service import ProviderService
 from cdp.services.segment_service import SegmentService
 from cdp.services.sender_service import SenderService
@@ -18,6 +20,7 @@ from cdp.storage.clients import ApiKeys, Clients
 from cdp.storage.dead_letters import DeadLetters
 from cdp.storage.delivery_configs import DeliveryConfigs
 from cdp.storage.providers import ProviderAccounts
+from cdp.storage.request_files import RequestFiles
 from cdp.storage.segments import SegmentAssignments, Segments
 from cdp.storage.senders import Senders
 from cdp.storage.suppressions import Suppressions
@@ -89,6 +92,23 @@ class ConfigurationParts(ProcessParts):
             communications=self.communications,
             clock=self.clock,
         )
+
+    def request_files(self) -> RequestFiles:
+        """`files`."""
+        return RequestFiles(self.database)
+
+    def file_service(self) -> FileService:
+        """Files of requests, kept."""
+        return FileService(
+            files=self.request_files(),
+            store=self.object_store,
+            clock=self.clock,
+            random_bytes=secrets.token_bytes,
+        )
+
+    def file_outputs(self) -> FileOutputs:
+        """What is made of files for their senders."""
+        return FileOutputs(store=self.object_store, results=self.results, id_key=self.keys.id_key)
 
     def dead_letter_service(self) -> DeadLetterService:
         """What was given up, and its replay."""

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from cdp.embedded.state import StateFolder
 from cdp.keys import Keys
 from cdp.ports.clock import Clock, SystemClock
+from cdp.ports.object_store import ObjectStore
 from cdp.services.campaign_parts import CampaignParts
 from cdp.services.client_config_service import ClientConfigService
 from cdp.services.communication_service import CommunicationService
@@ -25,6 +26,7 @@ from cdp.storage.migrations import migrate
 from cdp.storage.segments import SegmentAssignments
 from cdp.storage.senders import Senders
 from cdp.storage.templates import Templates
+from cdp.store_wiring import object_store
 from cdp.telemetry import Telemetry
 
 TRACKING_PATH: Final = "/t"
@@ -79,6 +81,11 @@ class ProcessParts:
         )
 
     @cached_property
+    def object_store(self) -> ObjectStore:
+        """Object storage."""
+        return object_store(self.settings, self.clock)
+
+    @cached_property
     def results(self) -> DeliveryResults:
         """`delivery_results`."""
         return DeliveryResults(self.database)
@@ -131,3 +138,5 @@ class ProcessParts:
     async def close(self) -> None:
         """Close what was opened."""
         await self.database.close()
+        if "object_store" in vars(self):
+            await self.object_store.close()

@@ -102,6 +102,21 @@ class Settings(BaseSettings):
         "cdp.localhost", description="Right side of the Message-ID of every email."
     )
 
+    object_store: Literal["folder", "s3"] = Field(
+        "folder",
+        description="Where files of requests are kept: `folder`, in the state folder of one "
+        "machine, or `s3`, and what speaks it.",
+    )
+    s3_bucket: str | None = Field(None, description="Bucket of `CDP_OBJECT_STORE=s3`.")
+    s3_prefix: str = Field("", description="What all keys in the bucket begin with.")
+    s3_region: str | None = Field(None, description="Region of the bucket.")
+    s3_endpoint_url: str | None = Field(None, description="Another host than Amazon's.")
+    s3_access_key_id: str | None = Field(
+        None, description="Unset: what the AWS default chain finds."
+    )
+    s3_secret_access_key: SecretStr | None = Field(None, description="Of `CDP_S3_ACCESS_KEY_ID`.")
+    ingestions_max: PositiveInt = Field(1, description="Actors that work on files at most.")
+
     partitions: PositiveInt = Field(
         64,
         # MongoDB merges the ranges of the work index without sorting, but not 200 of them.
@@ -155,6 +170,8 @@ def load_settings() -> Settings:
         raise WrongSettings(
             "With CDP_MONGO_URI, set CDP_MONGO_TRACKING_URI and CDP_MONGO_MIGRATE_URI too."
         )
+    if settings.object_store == "s3" and settings.s3_bucket is None:
+        raise WrongSettings("With CDP_OBJECT_STORE=s3, set CDP_S3_BUCKET too.")
     if settings.env is Environment.PRODUCTION and not external:
         raise WrongSettings("In production set CDP_MONGO_URI: the embedded MongoDB is refused.")
     return settings

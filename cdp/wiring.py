@@ -14,6 +14,8 @@ from cdp.configuration_parts import ConfigurationParts
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.lane import CHANNEL_NAMES
 from cdp.http.call import ApiServices
+from cdp.http.file_rows import HttpRowIntake
+from cdp.http.intake_services import FileIntakeServices
 from cdp.ports.budgets import Budgets
 from cdp.ports.handoff import ContentResolver, Handoff
 from cdp.provider_wiring import AccountOpener, default_accounts
@@ -26,6 +28,8 @@ from cdp.services.communication_intake import CommunicationIntake, GroupCommit
 from cdp.services.communication_reading import CommunicationReading
 from cdp.services.delivery_service import DeliveryLimits, DeliveryService
 from cdp.services.delivery_tracking_service import DeliveryTrackingService
+from cdp.services.file_ingestion_service import FileIngestionService
+from cdp.services.file_row_source import FileRows
 from cdp.services.inbox_service import InboxService, InboxTokens
 from cdp.services.inbox_streams import InboxStreams
 from cdp.services.message_composition import Composer
@@ -47,6 +51,7 @@ from cdp.storage.communications import Communications
 from cdp.storage.inbox import InboxEntries
 from cdp.storage.links import Links
 from cdp.storage.partition_leases import PartitionLeases
+from cdp.storage.request_files import RequestFiles
 from cdp.storage.segments import SegmentAssignments
 from cdp.storage.templates import Templates
 
@@ -115,24 +120,15 @@ class Wiring(ConfigurationParts):
             access=self.access_service(),
             config=self.config,
             commit=GroupCommit(self.intake.accept),
-            batches=BatchIntake(
-                batches=Batches(self.database),
-                intake=self.intake,
-                clock=self.clock,
-                random_bytes=secrets.token_bytes,
-            ),
+            batches=self.batch_intake(),
             communications=self.communications,
-            reading=CommunicationReading(
-                requests=CommunicationRequests(self.database),
-                recipients=Recipients(self.database),
-                results=self.results,
-                batches=Batches(self.database),
-                id_key=self.keys.id_key,
-            ),
+            reading=self.communication_reading(),
             templates=self.template_service(engine),
             delivery_configs=self.delivery_config_service(),
             providers=self.provider_service(),
             routing=self.provider_routing(CHANNEL_NAMES),
+            files=self.file_service(),
+            file_outputs=self.file_outputs(),
             suppressions=self.suppression_service(),
             dead_letters=self.dead_letter_service(),
             senders=self.sender_service(),
@@ -153,6 +149,48 @@ class Wiring(ConfigurationParts):
             metrics=self.telemetry,
             metrics_text=metrics_text,
             ready=ready,
+        )
+
+    def batch_intake(self) -> BatchIntake:
+        """Many requests under one id."""
+        return BatchIntake(
+            batches=Batches(self.database),
+            intake=self.intake,
+            clock=self.clock,
+            random_bytes=secrets.token_bytes,
+        )
+
+    def communication_reading(self) -> CommunicationReading:
+        """What is there."""
+        return CommunicationReading(
+            requests=CommunicationRequests(self.database),
+            recipients=Recipients(self.database),
+            results=self.results,
+            batches=Batches(self.database),
+            id_key=self.keys.id_key,
+        )
+
+    def file_ingestion_service(
+        self, *, backlog: Backlog, hint: Callable[[Sequence[WorkItem]], None]
+    ) -> FileIngestionService:
+        """The File Ingestion Service."""
+        services = FileIntakeServices(
+            config=self.config,
+            batches=self.batch_intake(),
+            reading=self.communication_reading(),
+            backlog=backlog,
+            metrics=self.telemetry,
+            hint=hint,
+            id_key=self.keys.id_key,
+        )
+        return FileIngestionService(
+            files=RequestFiles(self.database),
+            batches=Batches(self.database),
+            source=FileRows(store=self.object_store),
+            intake=HttpRowIntake(services),
+            store=self.object_store,
+            clock=self.clock,
+            worker=self.incarnation,
         )
 
     def template_service(self, engine: TemplateEngine) -> TemplateService:

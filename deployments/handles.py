@@ -47,6 +47,11 @@ def shard_name(index: int) -> str:
     return f"queue-shard-{index}"
 
 
+def ingestion_name(index: int) -> str:
+    """The name of a file ingestion."""
+    return f"file-ingestion-{index}"
+
+
 def pool_name(channel: str) -> str:
     """The name of a channel's delivery pool."""
     return f"delivery-pool-{channel}"

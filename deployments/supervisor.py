@@ -18,10 +18,12 @@ from cdp.services.campaign_acknowledgement import UNKNOWN, WITHIN_S, is_acknowle
 from cdp.telemetry import Merged
 from deployments.component import Component
 from deployments.delivery_pool import DeliveryPool
+from deployments.file_ingestion import FileIngestion
 from deployments.handles import (
     SCHEDULER,
     ask,
     find,
+    ingestion_name,
     pool_name,
     shard_name,
     start,
@@ -32,6 +34,8 @@ from deployments.queue_shard import QueueShard
 from deployments.scheduler import Scheduler
 
 KEEP_S: Final = 1.0
+FILES_S: Final = 1.0
+LEFTOVERS_S: Final = 3_600.0
 SILENT_S: Final = 5.0
 """After this without a heartbeat a component counts as down."""
 BURIED_S: Final = 30.0
@@ -61,12 +65,16 @@ class Supervisor:
         self._workers = {lane: settings.workers_min if lane in ALWAYS else 0 for lane in LANES}
         self._wanted_at = dict.fromkeys(LANES, float("-inf"))
         self._calm_since: dict[str, float] = {}
+        self._files_seen_at = float("-inf")
         self._shard_bounds = ScaleBounds(
             least=settings.shards_min, most=settings.shards_max, drain_s=settings.drain_s
         )
         self._campaigns = self._component.wiring.campaigns.keeper
         self._component.loop("keep", self._keep)
         self._component.loop("campaigns", self._keep_campaigns)
+        self._files = self._component.wiring.request_files()
+        self._component.loop("files", self._keep_ingestions)
+        self._component.loop("leftovers", self._clear_leftovers)
         self._component.heartbeat(dict)
 
     async def heartbeat(self, report: dict[str, Any]) -> None:
@@ -94,6 +102,35 @@ class Supervisor:
         self._let_go_of_shards()
         self._count_actors()
         return KEEP_S
+
+    async def _keep_ingestions(self) -> float:
+        """Files are worked on by actors that are there while there are files."""
+        now = time.monotonic()
+        most = self._component.wiring.settings.ingestions_max
+        waiting = len(await self._files.waiting_across_clients(limit=most))
+        names = [ingestion_name(index) for index in range(most)]
+        if waiting:
+            self._files_seen_at = now
+        for name in names[:waiting]:
+            if find(name) is None:
+                start(FileIngestion, name, name)
+        if now - self._files_seen_at > WARM_S:
+            for name in names:
+                self._end_idle(name)
+        return FILES_S
+
+    async def _clear_leftovers(self) -> float:
+        """Take away what killed uploads have left in object storage."""
+        await self._component.wiring.object_store.remove_leftovers()
+        return LEFTOVERS_S
+
+    def _end_idle(self, name: str) -> None:
+        actor, report = find(name), self._reports.get(name)
+        if actor is not None and report is not None and not report["busy"]:
+            # Between two looks it may take a file; then that waits for a lease, and nothing else.
+            ray.kill(actor)
+            self._merged.bury(report["incarnation"])
+            del self._reports[name]
 
     async def _keep_campaigns(self) -> float:
         await self._campaigns.step()

@@ -23,10 +23,10 @@ from cdp.domain.delivery_config import ConfigScope
 from cdp.domain.ids import BatchId, ClientId, RequestId, result_ids
 from cdp.domain.segment import assignment_key
 from cdp.errors import CdpError, Conflict, FieldError, Forbidden, Invalid, pointer_of
-from cdp.http.call import ApiServices
 from cdp.http.campaign_admission import campaigns_of, closed_to
 from cdp.http.communication_models import AnyIn, EmailIn, MailboxIn, PushIn
 from cdp.http.contents import content_faults, device_faults, parts_of, recipients_of
+from cdp.http.intake_services import IntakeServices
 from cdp.http.request_defaults import PRIORITIES
 from cdp.http.template_admission import template_refusals
 from cdp.services.access_service import Caller
@@ -142,15 +142,16 @@ def _pair(mailbox: MailboxIn) -> tuple[str, str]:
 
 
 async def refusals(
-    services: ApiServices,
+    services: IntakeServices,
     caller: Caller,
     requests: Sequence[CommunicationRequest],
     *,
     now: datetime,
+    takes_room: bool = True,
 ) -> list[CdpError | None]:
     """Why each of a client's requests can't be taken in as things are now.
 
-    Those without a refusal count as backlog from here on.
+    Those without a refusal count as backlog from here on, unless that is not asked for.
     """
     client_id = caller.client.id
     named = [(client_id, r.template) for r in requests if r.template is not None]
@@ -171,13 +172,13 @@ async def refusals(
         )
         or closed_to(request, campaigns)
         or misfit
-        or _no_room(services, caller, request)
+        or (_no_room(services, caller, request) if takes_room else None)
         for request, key, misfit in zip(requests, keys, misfits, strict=True)
     ]
 
 
 async def _without_sender(
-    services: ApiServices, requests: Sequence[CommunicationRequest]
+    services: IntakeServices, requests: Sequence[CommunicationRequest]
 ) -> set[Scope]:
     """The scopes, of those whose channel needs a sender, that have none."""
     needing = {_scope_of(r): r.client_id for r in requests if CHANNELS[r.channel].needs_sender}
@@ -221,7 +222,7 @@ def _refusal(
 
 
 def _no_room(
-    services: ApiServices, caller: Caller, request: CommunicationRequest
+    services: IntakeServices, caller: Caller, request: CommunicationRequest
 ) -> CdpError | None:
     try:
         services.backlog.admit(caller.client, len(request.recipients), request.priority)

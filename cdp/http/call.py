@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope
@@ -14,6 +14,7 @@ from cdp.domain.ids import fresh_id
 from cdp.domain.inbox import InboxUser
 from cdp.errors import FieldError, Invalid
 from cdp.http.answer import Answer
+from cdp.http.intake_services import Metrics
 from cdp.ports.clock import Clock
 from cdp.services.access_service import AccessService, Caller
 from cdp.services.backlog import Backlog
@@ -26,6 +27,8 @@ from cdp.services.communication_service import CommunicationService
 from cdp.services.dead_letter_service import DeadLetterService
 from cdp.services.delivery_config_service import DeliveryConfigService
 from cdp.services.delivery_tracking_service import DeliveryTrackingService
+from cdp.services.file_outputs import FileOutputs
+from cdp.services.file_service import FileService
 from cdp.services.inbox_service import InboxService, InboxTokens
 from cdp.services.inbox_streams import InboxStreams
 from cdp.services.provider_routing import ProviderRouting
@@ -34,16 +37,6 @@ from cdp.services.segment_service import SegmentService
 from cdp.services.sender_service import SenderService
 from cdp.services.suppression_service import SuppressionService
 from cdp.services.template_service import TemplateService
-
-
-class Metrics(Protocol):
-    """Where requests are counted; `cdp.telemetry.Telemetry` is one."""
-
-    def count(self, name: str, amount: float = 1, **labels: str) -> None:
-        """Add to a counter."""
-
-    def observe(self, name: str, seconds: float, **labels: str) -> None:
-        """Note a duration."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +54,8 @@ class ApiServices:
     delivery_configs: DeliveryConfigService
     providers: ProviderService
     routing: ProviderRouting
+    files: FileService
+    file_outputs: FileOutputs
     suppressions: SuppressionService
     inbox: InboxService
     inbox_tokens: InboxTokens

@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from cdp.domain.campaign import Campaign, CampaignKey
 from cdp.domain.communication_request import CommunicationRequest
 from cdp.errors import CampaignClosed
-from cdp.http.call import ApiServices
+from cdp.http.intake_services import IntakeServices
 
 Campaigns = Mapping[CampaignKey, Campaign]
 """Those that there are; other names are mere names."""
 
 
 async def campaigns_of(
-    services: ApiServices, requests: Sequence[CommunicationRequest]
+    services: IntakeServices, requests: Sequence[CommunicationRequest]
 ) -> Campaigns:
     """The campaigns that these requests are for."""
     return await services.config.campaigns(

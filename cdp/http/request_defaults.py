@@ -9,14 +9,14 @@ from cdp.domain.communication_request import CommunicationRequest
 from cdp.domain.delivery_config import ConfigScope, DeliveryConfig
 from cdp.domain.ids import RequestId
 from cdp.domain.lane import Priority
-from cdp.http.call import ApiServices
 from cdp.http.campaign_admission import campaigns_of
+from cdp.http.intake_services import IntakeServices
 
 PRIORITIES = {priority.word: priority for priority in Priority}
 
 
 async def with_defaults(
-    services: ApiServices, requests: Sequence[CommunicationRequest]
+    services: IntakeServices, requests: Sequence[CommunicationRequest]
 ) -> list[CommunicationRequest]:
     """The requests with a priority and an expiry.
 

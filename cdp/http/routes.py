@@ -18,6 +18,7 @@ from cdp.http.configuration_routes import DELIVERY_CONFIGS, SEGMENTS
 from cdp.http.dead_letter_routes import DEAD_LETTERS
 from cdp.http.endpoint import BATCH_DEADLINE_S, Operation, Route
 from cdp.http.engagement import ENGAGEMENT
+from cdp.http.file_routes import FILES
 from cdp.http.inbox_routes import INBOX
 from cdp.http.items import ITEMS_MAX
 from cdp.http.models import ChangeIn
@@ -287,6 +288,7 @@ ROUTES: Final[Sequence[Route]] = (
     *DELIVERY_CONFIGS,
     *PROVIDERS,
     *INBOX,
+    *FILES,
     *SUPPRESSIONS,
     *ENGAGEMENT,
     *CAMPAIGNS,

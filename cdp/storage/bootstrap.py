@@ -38,6 +38,7 @@ CHANGEABLE: Final = (
     "suppressions",
     "webhooks",
     "files",
+    "file_digests",
     "batches",
     "partition_leases",
     "budgets",

@@ -9,6 +9,7 @@ INBOX_KEPT_S: Final = 7 * 24 * 3600
 """For how long an entry is kept that is over. Longer than an attempt may be repeated, so that none
 puts it anew."""
 BUDGETS_KEPT_S: Final = 3600
+DIGESTS_KEPT_S: Final = 2 * 24 * 3600
 
 _UNFINISHED: Final[dict[str, Any]] = {"due_at": {"$exists": True}}
 
@@ -221,6 +222,20 @@ INDEXES: Final[dict[str, list[IndexModel]]] = {
     ],
     "providers": [
         IndexModel([("client_id", ASCENDING), ("name", ASCENDING)], name="name", unique=True)
+    ],
+    "files": [
+        # GET /v1/files, the newest first.
+        IndexModel([("client_id", ASCENDING), ("_id", ASCENDING)], name="client"),
+        # Those that somebody should work on, the longest waiting first.
+        IndexModel(
+            [("lease_until", ASCENDING)],
+            name="waiting",
+            partialFilterExpression={"state": {"$in": ["waiting", "checking", "ingesting"]}},
+        ),
+    ],
+    "file_digests": [
+        # The same bytes are looked for a day long.
+        IndexModel([("at", ASCENDING)], name="expiry", expireAfterSeconds=DIGESTS_KEPT_S)
     ],
     "budgets": [
         # A budget that nobody spends of is full again, as one that is not there.

@@ -2,9 +2,11 @@
 
 import os
 import secrets
+import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from pymongo.monitoring import CommandListener
@@ -12,8 +14,10 @@ from pymongo.monitoring import CommandListener
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.ids import ClientId, ResultId, fresh_id, text_of
 from cdp.http.app import ApiServices
+from cdp.object_stores.local import LocalObjectStore
 from cdp.ports.clock import Clock, SystemClock
 from cdp.ports.inbox import InboxEntry
+from cdp.ports.object_store import ObjectStore
 from cdp.ports.renderer import Rendered, RenderItem, RenderOutcome, RenderRefusal, TemplateSource
 from cdp.rendering.needs import needs_of
 from cdp.rendering.sandbox import SandboxedRenderer
@@ -28,12 +32,9 @@ from cdp.services.communication_service import CommunicationService
 from cdp.services.dead_letter_service import DeadLetterService
 from cdp.services.delivery_config_service import DeliveryConfigService
 from cdp.services.delivery_tracking_service import DeliveryTrackingService
+from cdp.services.file_outputs import FileOutputs
 from cdp.services.inbox_service import InboxService, InboxTokens
 from cdp.services.inbox_streams import InboxStreams
-from cdp.services.provider_roster import Account
-from cdp.services.provider_routing import ProviderRouting
-from cdp.services.provider_service import ProviderService
-from cdp.services.secret_box import SecretBox
 from cdp.services.segment_service import SegmentService
 from cdp.services.sender_service import SenderService
 from cdp.services.suppression_service import SuppressionService
@@ -56,6 +57,8 @@ from cdp.storage.senders import Senders
 from cdp.storage.suppressions import Suppressions
 from cdp.storage.templates import Templates
 from cdp.telemetry import Telemetry
+from tests.integration.http.file_services import files_of
+from tests.integration.http.provider_services import providers_of, routing_of
 
 ID_KEY = bytes(range(32))
 PEPPER = bytes(reversed(range(32)))
@@ -91,6 +94,7 @@ class Api:
     database: Database
     communications: CommunicationService
     engine: Engine
+    store: ObjectStore
     hinted: list[WorkItem] = field(default_factory=list)
     disk: DiskSpace = field(
         default_factory=lambda: DiskSpace(free_bytes=10**12, total_bytes=10**12)
@@ -167,14 +171,24 @@ def build_api(
     )
     engine = Engine()
     hinted: list[WorkItem] = []
+    store = LocalObjectStore(Path(tempfile.mkdtemp(prefix="cdp-test-objects-")), clock=clock)
     services = _services(
-        database, clock, intake, communications, engine, hinted, lambda: api.disk, Limits(**limits)
+        database,
+        clock,
+        intake,
+        communications,
+        engine,
+        hinted,
+        lambda: api.disk,
+        Limits(**limits),
+        store,
     )
     api = Api(
         services=services,
         database=database,
         communications=communications,
         engine=engine,
+        store=store,
         hinted=hinted,
     )
     return api
@@ -189,6 +203,7 @@ def _services(
     hinted: list[WorkItem],
     disk: Callable[[], DiskSpace],
     limits: Limits,
+    store: ObjectStore,
 ) -> ApiServices:
     async def metrics_text() -> bytes:
         return b"# nothing\n"
@@ -213,8 +228,10 @@ def _services(
         delivery_configs=_delivery_configs(database, clock),
         senders=_senders(database, clock),
         dead_letters=_dead_letters(database, communications),
-        providers=_providers(database, clock),
-        routing=_routing(database, clock),
+        providers=providers_of(database, clock),
+        routing=routing_of(database, clock, _config(database, clock)),
+        files=files_of(database, clock, store),
+        file_outputs=FileOutputs(store=store, results=DeliveryResults(database), id_key=ID_KEY),
         suppressions=suppressions,
         inbox=InboxService(entries=InboxEntries(database), tracking=tracking, clock=clock),
         inbox_tokens=InboxTokens(key=b"i" * 32, clock=clock),
@@ -236,20 +253,6 @@ def _services(
         ready=ready,
         requests_max=limits.requests_max,
         metrics_token=limits.metrics_token,
-    )
-
-
-def _routing(database: Database, clock: Clock) -> ProviderRouting:
-    defaults = {
-        "email": [
-            Account(key="settings:email.smtp", version=1, name="email.smtp", kind="email.smtp")
-        ]
-    }
-    return ProviderRouting(
-        config=_config(database, clock),
-        providers=_providers(database, clock),
-        defaults=defaults,
-        clock=clock,
     )
 
 
@@ -303,16 +306,6 @@ def _tracking(
         clock=clock,
         writer="test-tracking",
         suppressions=suppressions,
-    )
-
-
-def _providers(database: Database, clock: Clock) -> ProviderService:
-    return ProviderService(
-        accounts=ProviderAccounts(database),
-        configs=DeliveryConfigs(database),
-        box=SecretBox({"test": b"s" * 32}),
-        clock=clock,
-        random_bytes=os.urandom,
     )
 
 

@@ -16,7 +16,11 @@ CALL = re.compile(r"^ *curl .*?(?=^ *(?:curl|cdp|\.venv)\b|^#|\Z)", re.MULTILINE
 NO_ID = "01900000-0000-7000-8000-000000000000"
 WITH_JQ = "dkim.md"
 """Its body is made by another program."""
-FILES = {"bounced.csv": "recipient\nada@example.org\n"}
+FILES = {
+    "bounced.csv": "recipient\nada@example.org\n",
+    "examples/uploads/appointments.csv": "email\nada@example.org\n",
+}
+FORM = "multipart/form-data; boundary=cut"
 
 
 @dataclass
@@ -45,11 +49,19 @@ def parsed(words: list[str]) -> Shown:
                 given = next(rest)
                 call.body = FILES[given[1:]] if given.startswith("@") else given
                 call.method = "POST" if call.method == "GET" else call.method
+            case "-F":
+                name, _, value = next(rest).partition("=")
+                value = "email\nfile@example.org\n" if value.startswith("@") else value
+                head = f'--cut\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'
+                call.body = f"{call.body or ''}{head}{value}\r\n"
+                call.method, call.headers["Content-Type"] = "POST", FORM
             case "-H":
                 name, _, value = next(rest).partition(": ")
                 call.headers[name] = value
             case _ if word.startswith("$API"):
                 call.path = re.sub(r"/ID\b", f"/{NO_ID}", word.removeprefix("$API"))
+    if call.headers.get("Content-Type") == FORM:
+        call.body = f"{call.body}--cut--\r\n"
     # The key of the page's reader is not that of this test's client.
     del call.headers["Authorization"]
     return call

@@ -35,7 +35,7 @@ CHECKS = [
 schema = schemathesis.openapi.from_dict(document(ROUTES)).exclude(path="/inbox/stream")
 
 
-@schemathesis.serializer("application/x-ndjson")
+@schemathesis.serializer("application/x-ndjson", "application/gzip", "application/zip")
 def serialize_lines(_: Any, value: Any) -> bytes:
     return str(value).encode("utf-8", "replace")
 
@@ -104,7 +104,7 @@ def examples() -> Iterator[tuple[str, str, str, Any]]:
     for path, methods in document(ROUTES)["paths"].items():
         for method, operation in methods.items():
             for kind, body in operation.get("requestBody", {}).get("content", {}).items():
-                for example in body["examples"].values():
+                for example in body.get("examples", {}).values():
                     yield method.upper(), path, kind, example["value"]
 
 

@@ -72,6 +72,7 @@ class Rig:
     def settings(self) -> dict[str, Any]:
         """What every process here is started with."""
         return {
+            "state_dir": self.embedded.state.root,
             "mongo_uri": SecretStr(self.embedded.mongo_uri("platform")),
             "mongo_tracking_uri": SecretStr(self.embedded.mongo_uri("tracking")),
             "mongo_migrate_uri": SecretStr(self.embedded.mongo_uri("migrate")),

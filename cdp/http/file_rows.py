@@ -1,0 +1,131 @@
+"""`RowIntake`: the rows of a file go the way of a batch's items."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from cdp.domain.communication_request import CommunicationRequest
+from cdp.domain.ids import BatchId
+from cdp.domain.request_file import RequestFile
+from cdp.errors import CdpError, Invalid, NotFound, Overloaded
+from cdp.file_formats.columns import with_defaults
+from cdp.http.chunk_intake import CHUNK, ChunkIntake, Tally, check_chunk, take_chunk
+from cdp.http.intake_services import IntakeServices
+from cdp.http.items import Item, Parsed
+from cdp.http.json_input import loads
+from cdp.http.problems import document_of
+from cdp.ports.row_intake import FileRow, RowProblem, Taken
+from cdp.services.access_service import Caller
+from cdp.services.batch_intake import OpenBatch
+
+KEY: Final = "file"
+
+Step = Callable[[ChunkIntake, OpenBatch, Sequence[tuple[int, Item]], Tally], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Client:
+    """`ChunkIntake` for a file's sender."""
+
+    services: IntakeServices
+    caller: Caller
+
+
+@dataclass(slots=True, kw_only=True)
+class _RowTally:
+    """What became of rows, by number."""
+
+    rows: dict[int, FileRow]
+    problems: dict[int, RowProblem] = field(default_factory=dict)
+    later: dict[int, float] = field(default_factory=dict)
+    accepted: set[int] = field(default_factory=set)
+
+    def knows(self, index: int) -> bool:
+        return index in self.problems or index in self.later or index in self.accepted
+
+    def accept(self, index: int, _request: CommunicationRequest) -> None:
+        self.accepted.add(index)
+
+    def refuse(self, index: int, error: CdpError) -> None:
+        if isinstance(error, Overloaded):
+            # Nothing was decided on the row itself.
+            self.later[index] = error.retry_after_s
+        else:
+            self.problems[index] = problem_of(self.rows[index], error)
+
+
+class HttpRowIntake:
+    """Lets rows in as the API lets items in."""
+
+    def __init__(self, services: IntakeServices) -> None:
+        self._services = services
+
+    async def check(self, file: RequestFile, rows: Sequence[FileRow]) -> Taken:
+        """See `RowIntake.check`."""
+        return await self._all(file, rows, check_chunk, again=False)
+
+    async def accept(self, file: RequestFile, rows: Sequence[FileRow], *, again: bool) -> Taken:
+        """See `RowIntake.accept`."""
+        return await self._all(file, rows, take_chunk, again=again)
+
+    async def _all(
+        self, file: RequestFile, rows: Sequence[FileRow], step: Step, *, again: bool
+    ) -> Taken:
+        clients = await self._services.config.clients([file.client_id])
+        if file.client_id not in clients:
+            raise NotFound
+        caller = Caller(client=clients[file.client_id], key_id=KEY, live=True)
+        client = _Client(services=self._services, caller=caller)
+        batch = OpenBatch(
+            id=BatchId(file.id),
+            client_id=file.client_id,
+            created_at=file.created_at,
+            repeated=again,
+        )
+        tally = _RowTally(rows={row.number: row for row in rows})
+        items: list[tuple[int, Item]] = []
+        for row in rows:
+            try:
+                items.append((row.number, Parsed(_request_of(row))))
+            except CdpError as error:
+                tally.refuse(row.number, error)
+        await asyncio.gather(
+            *(
+                step(client, batch, items[begin : begin + CHUNK], tally)
+                for begin in range(0, len(items), CHUNK)
+            )
+        )
+        return Taken(
+            problems=tally.problems,
+            later=frozenset(tally.later),
+            retry_after_s=max(tally.later.values(), default=0.0),
+        )
+
+
+def _request_of(row: FileRow) -> Any:
+    """The object that a POST would have.
+
+    Raises:
+        Malformed: the line is no JSON.
+        Invalid: it holds what can't be stored, or is for several recipients.
+    """
+    value = row.request
+    if isinstance(value, bytes):
+        value = with_defaults(loads(value), row.defaults)
+    to = value.get("to") if isinstance(value, dict) else None
+    if isinstance(to, list) and len(to) > 1:
+        raise Invalid.at("/to", "one_recipient", "A row is for one recipient.")
+    return value
+
+
+def problem_of(row: FileRow, error: CdpError) -> RowProblem:
+    """The first thing that is wrong with a row, by the column that it stands in."""
+    if isinstance(error, Invalid):
+        first = error.errors[0]
+        # What no column says came from the file's options.
+        column = row.column_of(first.pointer) or first.pointer.rpartition("/")[2]
+        return RowProblem(column=column, code=first.code, detail=first.detail)
+    document = document_of(error)
+    code = str(document["type"]).rpartition(":")[2]
+    return RowProblem(column="", code=code, detail=document.get("detail") or document["title"])

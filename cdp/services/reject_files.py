@@ -1,0 +1,16 @@
+"""The rejects of one stretch of a file, as CSV."""
+
+from collections.abc import Iterable
+
+from cdp.file_formats.csv_output import csv_lines
+from cdp.ports.row_intake import FileRow, RowProblem
+
+REJECT_COLUMNS = ("row", "column", "code", "reason", "text")
+
+
+def rejects_part(rejected: Iterable[tuple[FileRow, RowProblem]]) -> bytes:
+    """Lines without a head: row, column, code, reason, and the row as it stands in the file."""
+    return csv_lines(
+        (row.number, problem.column, problem.code, problem.detail, row.text())
+        for row, problem in rejected
+    )

@@ -1,0 +1,287 @@
+"""A row of a file becomes one communication, whatever dies; what can't be one is reported (F4)."""
+
+import csv
+import gzip
+import io
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from cdp.domain.client import Client
+from cdp.domain.request_file import FileSource, FileState, RequestFile
+from cdp.errors import Conflict, Invalid
+from cdp.ports.row_intake import Taken
+from cdp.services.file_ingestion_service import FileIngestionService
+from cdp.services.file_service import NewFile
+from cdp.wiring import Wiring
+from tests.integration.rules.rig import Rig
+
+OPTIONS = {"channel": "email", "template": "hello"}
+ROWS = 4_500
+"""More than two stretches."""
+
+
+def people(count: int, *, broken: int = 0) -> bytes:
+    """So many rows, of which every so many-th has no address."""
+    lines = ["email,name,city"]
+    for n in range(1, count + 1):
+        address = "nobody" if broken and n % broken == 0 else f"p{n}@example.org"
+        lines.append(f"{address},Person {n},Lyon")
+    return "\r\n".join(lines).encode() + b"\r\n"
+
+
+async def chunks(content: bytes) -> AsyncIterator[bytes]:
+    for begin in range(0, len(content), 100_000):
+        yield content[begin : begin + 100_000]
+
+
+async def shop(rig: Rig, wiring: Wiring) -> Client:
+    client = await rig.client(wiring)
+    await rig.template(wiring, client.id, "hello", subject="Hi", text="Hello {{ city }}")
+    return client
+
+
+async def sent(
+    wiring: Wiring, client: Client, content: bytes, *, name: str = "people.csv", **fields
+) -> RequestFile:
+    options = fields.pop("options", OPTIONS)
+    new = NewFile(name=name, source=FileSource.API, options=options, **fields)
+    return await wiring.file_service().take(client.id, new, chunks(content))
+
+
+def ingestion(wiring: Wiring) -> FileIngestionService:
+    return wiring.file_ingestion_service(backlog=wiring.backlog(), hint=lambda _: None)
+
+
+async def worked(wiring: Wiring, file: RequestFile, by: FileIngestionService | None = None):
+    """The file when it has ended."""
+    service = by or ingestion(wiring)
+    for _ in range(20):
+        await service.step()
+        now = await wiring.file_service().get(file.client_id, file.id)
+        if now.state in (FileState.DONE, FileState.FAILED, FileState.CANCELLED):
+            return now
+    raise AssertionError(f"the file is still {now.state}")
+
+
+async def table(pieces: AsyncIterator[bytes]) -> list[dict[str, str]]:
+    text = b"".join([piece async for piece in pieces]).decode()
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+async def stored_of(wiring: Wiring, file: RequestFile) -> int:
+    query = {"client_id": file.client_id, "batch_id": file.id}
+    return await wiring.database.raw["delivery_results"].count_documents(query)
+
+
+async def test_each_right_row_is_accepted_and_each_wrong_one_is_reported(rig):
+    wiring = rig.process("api")
+    client = await shop(rig, wiring)
+    file = await sent(wiring, client, people(ROWS, broken=100))
+
+    done = await worked(wiring, file)
+
+    counts = done.checkpoint.counts
+    assert (done.state, counts.rows, counts.accepted, counts.rejected) == (
+        FileState.DONE, ROWS, ROWS - 45, 45,
+    )  # fmt: skip
+    assert await stored_of(wiring, file) == ROWS - 45
+    rejects = await table(wiring.file_outputs().rejects(done))
+    assert [int(row["row"]) for row in rejects] == [100 * n for n in range(1, 46)]
+    assert {(row["column"], row["code"]) for row in rejects} == {("email", "address_invalid")}
+    assert rejects[0]["text"] == "nobody,Person 100,Lyon"
+    results = await table(wiring.file_outputs().results(done))
+    assert [int(row["row"]) for row in results] == list(range(1, ROWS + 1))
+    assert results[0]["recipient"] == "p1@example.org"
+    assert (results[99]["state"], results[98]["state"]) == ("rejected", "accepted")
+    verification = await rig.verify()
+    assert verification.violations == ()
+
+
+@pytest.mark.parametrize("dies_after", range(0, 10, 3))
+async def test_f4_whoever_goes_on_after_a_death_doubles_nothing(rig, dies_after):
+    """The intake dies in the middle of a stretch, at another write each time."""
+    wiring = rig.process("api")
+    client = await shop(rig, wiring)
+    file = await sent(wiring, client, people(ROWS, broken=50))
+    service: Any = ingestion(wiring)
+    true_decide, calls = service._decide, 0
+
+    class Died(BaseException):
+        pass
+
+    async def decide(of, rows, *, again) -> Taken:
+        nonlocal calls
+        half = rows[: len(rows) // 2]
+        calls += 1
+        if calls % 4 == dies_after % 4:
+            await true_decide(of, half, again=again)
+            raise Died
+        taken: Taken = await true_decide(of, rows, again=again)
+        return taken
+
+    service._decide = decide
+    for _ in range(12):
+        try:
+            await service.step()
+        except Died:
+            continue
+    done = await worked(wiring, file)
+
+    counts = done.checkpoint.counts
+    assert (done.state, counts.rows, counts.rejected) == (FileState.DONE, ROWS, 90)
+    assert await stored_of(wiring, file) == counts.accepted == ROWS - 90
+    rejects = await table(wiring.file_outputs().rejects(done))
+    assert [int(row["row"]) for row in rejects] == [50 * n for n in range(1, 91)]
+
+
+async def test_two_at_once_never_work_on_one_file(rig):
+    wiring, other = rig.process("one"), rig.process("two")
+    client = await shop(rig, wiring)
+    file = await sent(wiring, client, people(50))
+    files = wiring.request_files()
+
+    assert await files.claim(file, holder="one", ttl_s=30)
+    assert not await files.claim(file, holder="two", ttl_s=30)
+    assert not await ingestion(other).step()
+    await files.let_go(file, holder="one")
+
+    assert (await worked(other, file)).checkpoint.counts.accepted == 50
+
+
+async def test_a_strict_file_with_one_wrong_row_sends_nothing(rig):
+    wiring = rig.process("api")
+    client = await shop(rig, wiring)
+    bad = await sent(wiring, client, people(2_500, broken=2_400), is_strict=True)
+    good = await sent(wiring, client, people(2_500), is_strict=True)
+
+    refused, done = await worked(wiring, bad), await worked(wiring, good)
+
+    assert (refused.state, refused.reason) == (FileState.FAILED, "rows_rejected")
+    assert await stored_of(wiring, bad) == 0
+    [reject] = await table(wiring.file_outputs().rejects(refused))
+    assert reject["row"] == "2400"
+    assert (done.state, await stored_of(wiring, good)) == (FileState.DONE, 2_500)
+
+
+async def test_a_file_that_is_taken_back_sends_no_more(rig):
+    wiring = rig.process("api")
+    client = await shop(rig, wiring)
+    file = await sent(wiring, client, people(ROWS))
+    service: Any = ingestion(wiring)
+    true_decide = service._decide
+
+    async def decide(of, rows, *, again) -> Taken:
+        taken: Taken = await true_decide(of, rows, again=again)
+        await wiring.file_service().cancel(client.id, file.id)
+        return taken
+
+    service._decide = decide
+    done = await worked(wiring, file, service)
+
+    assert done.state is FileState.CANCELLED
+    assert await stored_of(wiring, file) <= 2_000
+    assert (await rig.verify()).violations == ()
+
+
+async def test_what_is_held_waits_until_it_is_started(rig):
+    wiring = rig.process("api")
+    client = await shop(rig, wiring)
+    file = await sent(wiring, client, people(10), is_held=True)
+
+    assert not await ingestion(wiring).step()
+    await wiring.file_service().start(client.id, file.id)
+
+    assert (await worked(wiring, file)).checkpoint.counts.accepted == 10
+
+
+async def test_f3_the_same_bytes_are_taken_once_a_day_unless_they_are_meant(rig):
+    wiring = rig.process("api")
+    client, other = await shop(rig, wiring), await shop(rig, wiring)
+    first = await sent(wiring, client, people(10))
+
+    with pytest.raises(Conflict, match="force=true"):
+        await sent(wiring, client, people(10), name="other.csv")
+    await sent(wiring, other, people(10))
+    again = await sent(wiring, client, people(10), insist=True)
+
+    assert again.id != first.id
+    assert (await worked(wiring, again)).checkpoint.counts.accepted == 10
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "reason"),
+    [
+        (b"\x00\x01\x02", "a.csv", "nul"),
+        (b"email,email\na@b.example,c@d.example\n", "a.csv", "column_twice"),
+        (b"city\nLyon\n", "a.csv", "address_missing"),
+        (b"email\n", "a.csv", "no_rows"),
+        (b'email\n"a@b.example\n', "a.csv", "quote_open"),
+        (b"email\n" + b"x" * 200_000, "a.csv", "row_too_long"),
+        (gzip.compress(b"email\n" + b"x" * 30_000_000), "a.csv.gz", "archive_ratio"),
+        (gzip.compress(people(10))[:-5], "a.csv.gz", "archive_invalid"),
+        (b"email\n\xff\xfe\xfd@b.example\n", "a.csv", "encoding_invalid"),
+    ],
+)
+async def test_a_file_that_can_not_be_read_says_why(rig, content, name, reason):
+    wiring = rig.process("api")
+    client = await shop(rig, wiring)
+    file = await sent(wiring, client, content, name=name)
+
+    done = await worked(wiring, file)
+
+    assert (done.state, done.reason) == (FileState.FAILED, reason)
+    assert done.detail
+
+
+async def test_an_empty_file_is_refused_at_once_and_may_come_again(rig):
+    wiring = rig.process("api")
+    client = await shop(rig, wiring)
+
+    for _ in range(2):
+        with pytest.raises(Invalid):
+            await sent(wiring, client, b"")
+
+
+async def test_ndjson_in_gzip_is_read_as_posts_are(rig):
+    wiring = rig.process("api")
+    client = await shop(rig, wiring)
+    lines = [
+        b'{"to": [{"email": "a@example.org", "data": {"city": "Lyon"}}]}',
+        b'{"to": [{"email": "a@example.org"}, {"email": "b@example.org"}]}',
+        b"not json",
+        b'{"to": [{"email": "c@example.org"}], "template": "unknown"}',
+    ]
+    file = await sent(wiring, client, gzip.compress(b"\n".join(lines)), name="people.ndjson.gz")
+
+    done = await worked(wiring, file)
+
+    assert (done.state, done.checkpoint.counts.accepted) == (FileState.DONE, 1)
+    rejects = await table(wiring.file_outputs().rejects(done))
+    assert [(row["row"], row["code"]) for row in rejects] == [
+        ("2", "one_recipient"), ("3", "malformed"), ("4", "unknown"),
+    ]  # fmt: skip
+
+
+async def test_while_the_platform_is_full_a_file_waits_and_then_goes_on(rig):
+    wiring = rig.process("api", backlog_client_max=30)
+    client = await shop(rig, wiring)
+    file = await sent(wiring, client, people(50))
+    backlog = wiring.backlog()
+    service: Any = wiring.file_ingestion_service(backlog=backlog, hint=lambda _: None)
+    true_wait, waits = service._wait, 0
+
+    async def wait(of, seconds) -> None:
+        nonlocal waits
+        waits += 1
+        # By now some were delivered.
+        backlog.update(0, {})
+        await true_wait(of, 0.0)
+
+    service._wait = wait
+    done = await worked(wiring, file, service)
+
+    assert waits >= 1
+    assert (done.state, done.checkpoint.counts.accepted) == (FileState.DONE, 50)
+    assert await stored_of(wiring, file) == 50

@@ -1,0 +1,112 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from cdp.domain.ids import ClientId
+from cdp.domain.request_file import (
+    ENDED,
+    Checkpoint,
+    FileCounts,
+    FileSource,
+    FileState,
+    RequestFile,
+    advanced,
+    begun,
+    cancelled,
+    failed,
+    read_through,
+    seconds_left,
+    started,
+)
+from cdp.errors import Conflict
+
+S = FileState
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LATER = NOW + timedelta(minutes=1)
+FILE = RequestFile(
+    id=b"f" * 16, client_id=ClientId(b"c" * 16), name="people.csv", source=FileSource.API,
+    size=1_000, digest=b"d" * 32, state=S.WAITING, created_at=NOW, updated_at=NOW,
+)  # fmt: skip
+
+
+def checkpoint(accepted: int, rejected: int = 0) -> Checkpoint:
+    counts = FileCounts().plus(accepted=accepted, rejected=rejected)
+    return Checkpoint(counts=counts, position={"offset": 7}, parts=int(rejected > 0))
+
+
+def test_a_file_is_read_once_and_is_done():
+    file = begun(FILE, at=LATER)
+    file = advanced(file, checkpoint(3, 1), at=LATER)
+    file = read_through(file, at=LATER)
+
+    assert (file.state, file.started_at, file.ended_at) == (S.DONE, LATER, LATER)
+    assert file.checkpoint.counts == FileCounts(rows=4, accepted=3, rejected=1)
+    assert file.version == 4
+
+
+def test_a_strict_file_is_looked_at_before_the_first_row_is_sent():
+    file = begun(replace(FILE, is_strict=True), at=LATER)
+    assert file.state is S.CHECKING
+    file = advanced(file, checkpoint(4), at=LATER)
+    assert file.checkpoint == Checkpoint()
+    file = read_through(file, at=LATER)
+    assert file.state is S.INGESTING
+    file = read_through(advanced(file, checkpoint(4), at=LATER), at=LATER)
+    assert (file.state, file.checkpoint) == (S.DONE, checkpoint(4))
+
+
+def test_a_strict_file_with_a_wrong_row_sends_nothing_and_says_so():
+    file = begun(replace(FILE, is_strict=True), at=LATER)
+    file = read_through(advanced(file, checkpoint(4, 2), at=LATER), at=LATER)
+
+    assert (file.state, file.reason) == (S.FAILED, "rows_rejected")
+    assert file.detail == "2 of 6 rows are wrong, and it is strict."
+    assert file.checkpoint.counts.rejected == 2
+
+
+def test_who_goes_on_changes_nothing_by_that():
+    file = begun(FILE, at=LATER)
+
+    assert begun(file, at=LATER + timedelta(hours=1)) is file
+
+
+def test_what_is_held_waits_once_it_is_started():
+    held = replace(FILE, state=S.HELD)
+
+    assert started(held, at=LATER).state is S.WAITING
+    assert started(FILE, at=LATER) is FILE
+
+
+@pytest.mark.parametrize("state", [S.HELD, S.WAITING, S.CHECKING, S.INGESTING])
+def test_what_has_not_ended_can_be_taken_back(state):
+    file = cancelled(replace(FILE, state=state), at=LATER)
+
+    assert (file.state, file.ended_at) == (S.CANCELLED, LATER)
+    assert cancelled(file, at=LATER) is file
+
+
+@pytest.mark.parametrize("state", sorted(ENDED))
+def test_what_has_ended_can_not_be_started(state):
+    with pytest.raises(Conflict):
+        started(replace(FILE, state=state), at=LATER)
+
+
+@pytest.mark.parametrize("state", [S.DONE, S.FAILED])
+def test_what_is_over_can_not_be_taken_back(state):
+    with pytest.raises(Conflict):
+        cancelled(replace(FILE, state=state), at=LATER)
+
+
+def test_a_failure_says_why():
+    file = failed(begun(FILE, at=NOW), reason="nul", detail="There is a NUL.", at=LATER)
+
+    assert (file.state, file.reason, file.detail) == (S.FAILED, "nul", "There is a NUL.")
+
+
+def test_how_long_it_takes_is_said_by_the_pace_so_far():
+    file = begun(FILE, at=NOW)
+
+    assert seconds_left(file, bytes_done=250, now=LATER) == 180
+    assert seconds_left(file, bytes_done=5, now=LATER) is None
+    assert seconds_left(FILE, bytes_done=250, now=LATER) is None
