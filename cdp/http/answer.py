@@ -1,6 +1,6 @@
 """What a handler gives back: one whole answer, sent as it is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -37,6 +37,25 @@ class Answer:
             }
         )
         await send({"type": "http.response.body", "body": self.body})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamedAnswer(Answer):
+    """An answer that is made while it is sent. Where something fails by then, it has no end."""
+
+    pieces: AsyncIterator[bytes]
+
+    async def send(self, send: Send) -> None:
+        """Send it piece by piece; what is wrong before the first is answered as ever."""
+        first = await anext(self.pieces, b"")
+        headers = [(b"content-type", self.content_type), NO_STORE, NO_SNIFF, *self.headers]
+        await send(
+            {"type": "http.response.start", "status": self.status, "headers": headers}
+        )
+        await send({"type": "http.response.body", "body": first, "more_body": True})
+        async for piece in self.pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
 
 def json_answer(

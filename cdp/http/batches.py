@@ -5,44 +5,35 @@ key the body is read first, since the key stands for exactly that body.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cdp.domain.communication_request import CommunicationRequest
-from cdp.domain.delivery_result import WorkItem
-from cdp.domain.ids import BatchId, RequestId, text_of
+from cdp.domain.ids import BatchId, text_of
 from cdp.errors import CdpError, Invalid, OutcomeUnknown, PayloadTooLarge, PlatformFull
-from cdp.http.admission import refusals, request_of
 from cdp.http.answer import Answer, json_answer
-from cdp.http.body import BATCH_BYTES_MAX, SINGLE_BYTES_MAX, Body, media_type
+from cdp.http.body import BATCH_BYTES_MAX, Body, media_type
 from cdp.http.call import Call
-from cdp.http.communication_models import AnyIn, CommunicationIn
+from cdp.http.chunk_intake import CHUNK, take_chunk
 from cdp.http.idempotency import REPLAYED, body_hash, key_of
 from cdp.http.items import (
     ITEMS_MAX,
     Item,
-    Parsed,
     array_items,
     cut_array,
-    item_too_large,
     line_items,
     too_many,
 )
 from cdp.http.json_body import JSON
-from cdp.http.json_input import parse, validate
 from cdp.http.parameters import id_in_path, known_parameters
 from cdp.http.problems import BodyTooSlow, Malformed, document_of
-from cdp.http.request_defaults import as_first_stored, with_defaults
 from cdp.http.views import batch_view
 from cdp.services.batch_intake import OpenBatch
 
 PATH: Final = "/communications/batch"
 NDJSON: Final = "application/x-ndjson"
-CHUNK: Final = 500
 CHUNKS_IN_FLIGHT: Final = 3
-PAUSE_ITEMS: Final = 20
-"""After so many checked items the event loop gets a turn: singles must not wait for a batch."""
 BUFFERED_BYTES_MAX: Final = 256 * 1024 * 1024
 BUFFER_RETRY_S: Final = 2
 
@@ -55,6 +46,9 @@ class _Tally:
     accepted: int = 0
     results: int = 0
     unsure: bool = False
+
+    def knows(self, index: int) -> bool:
+        return index in self.items
 
     def accept(self, index: int, request: CommunicationRequest) -> None:
         self.accepted += 1
@@ -162,7 +156,7 @@ async def _accept_all(
                 break
             chunk.append((index, item))
             if len(chunk) == CHUNK:
-                under_way.add(asyncio.create_task(_take_chunk(call, batch, chunk, tally)))
+                under_way.add(asyncio.create_task(take_chunk(call, batch, chunk, tally)))
                 chunk = []
                 under_way = await _some_done(under_way)
     except (PayloadTooLarge, BodyTooSlow, Malformed) as error:
@@ -172,36 +166,8 @@ async def _accept_all(
         tally.refuse(index + 1, error)
     finally:
         if chunk:
-            under_way.add(asyncio.create_task(_take_chunk(call, batch, chunk, tally)))
+            under_way.add(asyncio.create_task(take_chunk(call, batch, chunk, tally)))
         await asyncio.gather(*under_way)
-
-
-async def _take_chunk(
-    call: Call, batch: OpenBatch, chunk: Sequence[tuple[int, Item]], tally: _Tally
-) -> None:
-    """Check a chunk and store what is right of it.
-
-    One chunk of all batches is checked after the other: so the first is being stored while the
-    next is checked. All at once, in turns, would all be ready at the same late time, and MongoDB
-    idle until then and this process afterwards.
-    """
-    async with call.services.batch_turn:
-        checked = await _check(call, batch, chunk, tally)
-    if checked:
-        await _store(call, batch, checked, tally)
-
-
-async def _check(
-    call: Call, batch: OpenBatch, chunk: Sequence[tuple[int, Item]], tally: _Tally
-) -> list[tuple[int, CommunicationRequest]]:
-    checked = []
-    for number, (index, item) in enumerate(chunk, start=1):
-        request = _checked(call, batch, index, item, tally)
-        if request is not None:
-            checked.append((index, request))
-        if number % PAUSE_ITEMS == 0:
-            await asyncio.sleep(0)
-    return checked
 
 
 async def _some_done(under_way: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
@@ -212,105 +178,6 @@ async def _some_done(under_way: set[asyncio.Task[None]]) -> set[asyncio.Task[Non
     for task in done:
         task.result()
     return rest
-
-
-def _checked(
-    call: Call, batch: OpenBatch, index: int, item: Item, tally: _Tally
-) -> CommunicationRequest | None:
-    services = call.services
-    try:
-        return request_of(
-            _given(item),
-            request_id=batch.request_id(index, key=services.id_key),
-            client=call.caller.client,
-            id_key=services.id_key,
-            at=batch.created_at,
-            batch_id=batch.id,
-        )
-    except CdpError as error:
-        tally.refuse(index, error)
-        return None
-
-
-def _given(item: Item) -> AnyIn:
-    if isinstance(item, Parsed):
-        return validate(CommunicationIn, item.value).root
-    if len(item) > SINGLE_BYTES_MAX:
-        raise item_too_large()
-    return parse(CommunicationIn, item).root
-
-
-async def _store(
-    call: Call,
-    batch: OpenBatch,
-    chunk: Sequence[tuple[int, CommunicationRequest]],
-    tally: _Tally,
-) -> None:
-    """Take a chunk in, as far as it may be, and note what came of each item."""
-    services, caller = call.services, call.caller
-    try:
-        chunk = await _with_defaults(call, batch, chunk)
-        before = await _stored_before(call, batch, [request for _, request in chunk])
-        wanted = await _admitted(call, batch, chunk, before, tally)
-        outcomes = await services.batches.accept([request for _, request in wanted])
-    except CdpError as error:
-        for index, _ in chunk:
-            if index not in tally.items:
-                tally.refuse(index, error)
-        return
-    new: list[WorkItem] = []
-    for (index, request), outcome in zip(wanted, outcomes, strict=True):
-        if isinstance(outcome, CdpError):
-            services.backlog.release(caller.client, len(request.recipients))
-            tally.refuse(index, outcome)
-            continue
-        tally.accept(index, request)
-        if request.id not in before:
-            new.extend(outcome.items)
-    if new:
-        services.metrics.count("cdp_accepted", len(new), channel=new[0].channel)
-        services.hint(new)
-
-
-async def _with_defaults(
-    call: Call, batch: OpenBatch, chunk: Sequence[tuple[int, CommunicationRequest]]
-) -> list[tuple[int, CommunicationRequest]]:
-    """Let campaigns and configurations say what is not said, but never a second time."""
-    requests = await with_defaults(call.services, [request for _, request in chunk])
-    if batch.repeated:
-        first = await call.services.reading.stored(
-            call.caller.client.id, [request.id for request in requests]
-        )
-        requests = as_first_stored(requests, first)
-    return [(index, request) for (index, _), request in zip(chunk, requests, strict=True)]
-
-
-async def _admitted(
-    call: Call,
-    batch: OpenBatch,
-    chunk: Sequence[tuple[int, CommunicationRequest]],
-    before: set[RequestId],
-    tally: _Tally,
-) -> list[tuple[int, CommunicationRequest]]:
-    """Those that may be taken in now, and those that were before."""
-    new = [request for _, request in chunk if request.id not in before]
-    told = await refusals(call.services, call.caller, new, now=batch.created_at)
-    refused = {request.id: error for request, error in zip(new, told, strict=True) if error}
-    for index, request in chunk:
-        if request.id in refused:
-            tally.refuse(index, refused[request.id])
-    return [(index, request) for index, request in chunk if request.id not in refused]
-
-
-async def _stored_before(
-    call: Call, batch: OpenBatch, requests: Sequence[CommunicationRequest]
-) -> set[RequestId]:
-    """Which of them an earlier try of the same batch has accepted already."""
-    if not batch.repeated:
-        return set()
-    first_results = [request.recipients[0].result_id for request in requests]
-    found = await call.services.reading.existing(call.caller.client.id, first_results)
-    return set(found.values())
 
 
 async def get_batch(call: Call) -> Answer:

@@ -14,9 +14,10 @@ from cdp.domain.suppression import Suppression
 from cdp.errors import CdpError, Invalid, OutcomeUnknown
 from cdp.http.answer import NO_SNIFF, NO_STORE, Answer, json_answer
 from cdp.http.batch_results import CSV, raw_of
-from cdp.http.batches import NDJSON, PAUSE_ITEMS
+from cdp.http.batches import NDJSON
 from cdp.http.body import BATCH_BYTES_MAX, Body, media_type
 from cdp.http.call import Call
+from cdp.http.chunk_intake import PAUSE_ITEMS
 from cdp.http.items import line_items
 from cdp.http.json_input import validate
 from cdp.http.parameters import known_parameters

@@ -14,7 +14,7 @@ from pymongo import UpdateMany, UpdateOne
 from cdp.domain.campaign import HELD_UNTIL
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.failure import failure_document
-from cdp.domain.ids import BatchId, ClientId, Partition, RequestId, ResultId
+from cdp.domain.ids import BatchId, ClientId, Partition, ResultId
 from cdp.domain.lane import Level, Priority
 from cdp.storage.codec import item_of, present
 from cdp.storage.database import Database, Document, insert_new, repository
@@ -191,13 +191,6 @@ class DeliveryResults:
         """The results of one request, as documents for the API."""
         query = {"_id": {"$in": list(result_ids)}, "client_id": client_id}
         return [document async for document in self._collection.find(query).sort("_id", 1)]
-
-    async def of_requests(
-        self, client_id: ClientId, request_ids: Sequence[RequestId]
-    ) -> list[Document]:
-        """The results of several requests."""
-        query = {"client_id": client_id, "request_id": {"$in": list(request_ids)}}
-        return [document async for document in self._collection.find(query)]
 
     async def page(
         self,

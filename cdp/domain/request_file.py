@@ -1,0 +1,196 @@
+"""A file of requests: what is known of it, and how it goes from being stored to being done.
+
+Its id fixes the ids of all requests that its rows make, so a row makes one communication however
+often it is read: file and row number are its idempotency key.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+from cdp.domain.ids import ClientId
+from cdp.errors import Conflict
+
+FILE_BYTES_MAX: Final = 5 * 1024**3
+"""What peers take at most, compressed or not."""
+ROWS_MAX: Final = 5_000_000
+NAME_MAX: Final = 200
+SAME_FILE: Final = timedelta(hours=24)
+"""The same bytes within this time are taken for a mistake, unless their sender insists."""
+STRETCH: Final = 2_000
+"""Rows between two checkpoints."""
+
+
+class FileState(StrEnum):
+    """Where a file is."""
+
+    HELD = "held"
+    """Stored whole; nothing is sent until it is started."""
+    WAITING = "waiting"
+    """Stored whole; its turn comes."""
+    CHECKING = "checking"
+    """All rows are looked at before the first is sent: it is all or nothing."""
+    INGESTING = "ingesting"
+    """Row by row becomes a communication, or is rejected."""
+    DONE = "done"
+    """Every row was accepted or rejected."""
+    FAILED = "failed"
+    """It can't be read on; what was accepted before that goes on."""
+    CANCELLED = "cancelled"
+    """Taken back; what was accepted before that can be cancelled by its own."""
+
+
+S = FileState
+OPEN: Final = frozenset({S.WAITING, S.CHECKING, S.INGESTING})
+"""States in which somebody has to work on it."""
+ENDED: Final = frozenset({S.DONE, S.FAILED, S.CANCELLED})
+
+
+class FileSource(StrEnum):
+    """How it came."""
+
+    API = "api"
+    SFTP = "sftp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileCounts:
+    """Rows so far."""
+
+    rows: int = 0
+    accepted: int = 0
+    rejected: int = 0
+
+    def plus(self, *, accepted: int, rejected: int) -> "FileCounts":
+        """After so many more."""
+        return FileCounts(
+            rows=self.rows + accepted + rejected,
+            accepted=self.accepted + accepted,
+            rejected=self.rejected + rejected,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """Up to where it is done for good: whoever goes on begins here."""
+
+    counts: FileCounts = field(default_factory=FileCounts)
+    position: Mapping[str, Any] | None = None
+    """Where the next row begins, as its format says; None is the beginning."""
+    parts: int = 0
+    """Stretches whose rejects are stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestFile:
+    """One file of a client."""
+
+    id: bytes
+    client_id: ClientId
+    name: str
+    """As its sender calls it: for people, never for a path."""
+    source: FileSource
+    size: int
+    digest: bytes
+    """SHA-256 of what was sent."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Format, encoding and delimiter as declared, and what rows may leave out."""
+    is_strict: bool = False
+    state: FileState
+    reason: str | None = None
+    """Why it has failed: a word; `detail` says more."""
+    detail: str | None = None
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    checked: Checkpoint | None = None
+    """How far the first pass of a strict one is."""
+    created_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    updated_at: datetime
+    version: int = 1
+    """Rises with each change: who has read an older one changes nothing."""
+
+    @property
+    def key(self) -> str:
+        """Where its bytes are stored."""
+        return f"files/{self.client_id.hex()}/{self.id.hex()}/source"
+
+    def rejects_key(self, part: int) -> str:
+        """Where the rejects of a stretch are stored; their order is that of the rows."""
+        return f"files/{self.client_id.hex()}/{self.id.hex()}/rejects/{part:08d}"
+
+
+def begun(file: RequestFile, *, at: datetime) -> RequestFile:
+    """The file when somebody begins, or goes on, to work on it."""
+    if file.state is not S.WAITING:
+        return file
+    state = S.CHECKING if file.is_strict and file.checked is None else S.INGESTING
+    return _changed(file, at, state=state, started_at=file.started_at or at)
+
+
+def started(file: RequestFile, *, at: datetime) -> RequestFile:
+    """A file that was held, on its way.
+
+    Raises:
+        Conflict: it has ended.
+    """
+    if file.state in OPEN:
+        return file
+    if file.state is not S.HELD:
+        raise Conflict(f"The file is {file.state}.")
+    return _changed(file, at, state=S.WAITING)
+
+
+def cancelled(file: RequestFile, *, at: datetime) -> RequestFile:
+    """A file that is taken back: no more of its rows are accepted.
+
+    Raises:
+        Conflict: it is done, or has failed.
+    """
+    if file.state is S.CANCELLED:
+        return file
+    if file.state in ENDED:
+        raise Conflict(f"The file is {file.state}.")
+    return _changed(file, at, state=S.CANCELLED, ended_at=at)
+
+
+def failed(file: RequestFile, *, reason: str, detail: str, at: datetime) -> RequestFile:
+    """A file that can't be read on."""
+    return _changed(file, at, state=S.FAILED, reason=reason, detail=detail, ended_at=at)
+
+
+def advanced(file: RequestFile, checkpoint: Checkpoint, *, at: datetime) -> RequestFile:
+    """A file of which another stretch is done for good."""
+    if file.state is S.CHECKING:
+        return _changed(file, at, checked=checkpoint)
+    return _changed(file, at, checkpoint=checkpoint)
+
+
+def read_through(file: RequestFile, *, at: datetime) -> RequestFile:
+    """A file whose last row was read: it is done, or its second pass begins."""
+    if file.state is not S.CHECKING:
+        return _changed(file, at, state=S.DONE, ended_at=at)
+    assert file.checked is not None
+    rejected = file.checked.counts.rejected
+    if rejected:
+        detail = f"{rejected:,} of {file.checked.counts.rows:,} rows are wrong, and it is strict."
+        refused = replace(file, checkpoint=file.checked)
+        return failed(refused, reason="rows_rejected", detail=detail, at=at)
+    # What the first pass has stored of rejects is nothing.
+    return _changed(file, at, state=S.INGESTING)
+
+
+def seconds_left(file: RequestFile, *, bytes_done: int | None, now: datetime) -> float | None:
+    """How long it will take at the pace so far, if that can be said."""
+    if file.state is not S.INGESTING or file.started_at is None or not bytes_done:
+        return None
+    share = min(1.0, bytes_done / max(1, file.size))
+    if share < 0.01:
+        return None
+    return (now - file.started_at).total_seconds() * (1.0 - share) / share
+
+
+def _changed(file: RequestFile, at: datetime, **fields: Any) -> RequestFile:
+    return replace(file, version=file.version + 1, updated_at=at, **fields)

@@ -1,0 +1,105 @@
+"""What callers say of a file of requests, and what they are told of it."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from cdp.http.models import (
+    ChannelWord,
+    Input,
+    Label,
+    PriorityWord,
+    TemplateName,
+    Time,
+)
+from cdp.http.outputs import Id, Output
+
+Encoding = Literal["utf-8", "utf-16", "iso-8859-1", "iso-8859-15", "windows-1252"]
+
+
+class FileOptionsIn(Input):
+    """How a file is read, and what its rows may leave out."""
+
+    format: Annotated[
+        Literal["csv", "ndjson"] | None,
+        Field(description="Left out, by the name or the content type."),
+    ] = None
+    encoding: Annotated[
+        Encoding | None, Field(description="Of a CSV without a byte order mark; else UTF-8.")
+    ] = None
+    delimiter: Annotated[
+        Literal[",", ";", "\t", "|"] | None, Field(description="Left out, by the header.")
+    ] = None
+    channel: ChannelWord | None = None
+    template: TemplateName | None = None
+    campaign: Label | None = None
+    segment: Label | None = None
+    topic: Label | None = None
+    priority: PriorityWord | None = None
+    send_at: Time = None
+    expires_at: Time = None
+    strict: Annotated[
+        bool, Field(description="All or nothing: no row is sent unless every row is right.")
+    ] = False
+    hold: Annotated[
+        bool, Field(description="Send nothing before it is started: to look at a preview.")
+    ] = False
+    force: Annotated[
+        bool, Field(description="It is meant, also if the same bytes came within a day.")
+    ] = False
+    name: Annotated[
+        str | None, Field(max_length=200, description="For people; else that of the upload.")
+    ] = None
+
+
+class RowCountsOut(Output):
+    """Rows so far."""
+
+    read: int
+    accepted: int
+    rejected: int
+
+
+class FileOut(Output):
+    """A file of requests."""
+
+    id: Id
+    batch_id: Annotated[Id, Field(description="The batch of what its rows became.")]
+    name: str
+    source: Literal["api", "sftp"]
+    size: Annotated[int, Field(description="In bytes.")]
+    sha256: str
+    state: Literal["held", "waiting", "checking", "ingesting", "done", "failed", "cancelled"]
+    reason: Annotated[str | None, Field(description="Why it has failed.")]
+    detail: str | None
+    strict: bool
+    options: dict[str, Any]
+    rows: RowCountsOut
+    progress: Annotated[float | None, Field(ge=0, le=1, description="The part that is read.")]
+    estimated_end_at: datetime | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+class FilePage(Output):
+    """A page. Hand `next_cursor` in to get the next one."""
+
+    items: list[FileOut]
+    next_cursor: str | None
+
+
+class PreviewRowOut(Output):
+    """A row as it would be sent, or why it would be rejected."""
+
+    row: int
+    to: str | None
+    content: dict[str, str] | None
+    problem: dict[str, Any] | None
+
+
+class PreviewOut(Output):
+    """The first rows of a file."""
+
+    items: list[PreviewRowOut]

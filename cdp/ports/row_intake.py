@@ -1,0 +1,95 @@
+"""Between a file and the front door: how its rows are read, and how they are taken in."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from cdp.domain.request_file import Checkpoint, RequestFile
+
+
+class FileUnreadable(Exception):
+    """The file can't be read on, and never will be: the reason is a word, the detail a sentence."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowProblem:
+    """Why a row is rejected."""
+
+    column: str
+    """As the file names it; empty where it is the whole row."""
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRow:
+    """One row, as far as it could be read."""
+
+    number: int
+    """From 1; the header is none."""
+    text: str
+    """As it stands in the file, cut if it is long."""
+    request: Mapping[str, Any] | None = None
+    """The object that a POST would have, with what the file's options fill in."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """The column that each field came from, by its pointer."""
+    problem: RowProblem | None = None
+    """Where it is no request at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """Rows that are checkpointed together."""
+
+    rows: Sequence[FileRow]
+    position: Mapping[str, Any]
+    """Where the next row begins."""
+
+
+class RowSource(Protocol):
+    """Reads files."""
+
+    def stretches(self, file: RequestFile, begin: Checkpoint) -> AsyncIterator[Stretch]:
+        """The rows from a checkpoint on. The same file gives the same stretches.
+
+        Raises:
+            FileUnreadable: it is none of the formats, is broken, or has gone.
+            StoreUnavailable: object storage can't be reached now.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What came of rows."""
+
+    problems: Mapping[int, RowProblem]
+    """Of those that are rejected, by number."""
+    later: frozenset[int] = frozenset()
+    """Those that nothing was decided on: the platform is full, or could not be asked."""
+    retry_after_s: float = 0.0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all were decided on."""
+        return not self.later
+
+
+class RowIntake(Protocol):
+    """The Communication Service's front door, for rows."""
+
+    async def check(self, file: RequestFile, rows: Sequence[FileRow]) -> Taken:
+        """What would be rejected, without taking anything in."""
+
+    async def accept(self, file: RequestFile, rows: Sequence[FileRow], *, again: bool) -> Taken:
+        """Take rows in; one that was before is not doubled.
+
+        Args:
+            file: whose rows they are.
+            rows: each a request.
+            again: some may have been taken in before, by one who died.
+        """

@@ -1,0 +1,202 @@
+"""`files`: files of requests, and `file_digests`: what came lately, by what it holds."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from pymongo.errors import DuplicateKeyError
+
+from cdp.domain.ids import ClientId
+from cdp.domain.request_file import (
+    OPEN,
+    Checkpoint,
+    FileCounts,
+    FileSource,
+    FileState,
+    RequestFile,
+)
+from cdp.storage.codec import present
+from cdp.storage.database import Database, Document, repository
+
+
+@repository
+class RequestFiles:
+    """One document for each file. Whoever changes one must have read its newest version."""
+
+    def __init__(self, database: Database) -> None:
+        self._collection = database["files"]
+        self._digests = database["file_digests"]
+
+    async def insert(self, file: RequestFile) -> None:
+        """Store a new file."""
+        try:
+            await self._collection.insert_one({**_document(file), **_lease(None)})
+        except DuplicateKeyError:
+            # The driver repeats an insert by itself after a cut connection.
+            return
+
+    async def replace(self, file: RequestFile, *, holder: str | None = None) -> bool:
+        """Let it be this, if nobody has changed it since; whether nobody had.
+
+        Args:
+            file: with a version one above the one that was read.
+            holder: who works on it, where that is why it changes: it must hold it still.
+        """
+        query: Document = {
+            "_id": file.id,
+            "client_id": file.client_id,
+            "version": file.version - 1,
+        }
+        if holder is not None:
+            query |= {"holder": holder}
+        fields = _document(file)
+        gone = {name: "" for name in _OPTIONAL if name not in fields}
+        update: Document = {"$set": fields, **({"$unset": gone} if gone else {})}
+        if (await self._collection.update_one(query, update)).matched_count:
+            return True
+        # It may have been ours, and the answer was lost.
+        stored = await self.find(file.client_id, file.id)
+        return stored == file
+
+    async def find(self, client_id: ClientId, file_id: bytes) -> RequestFile | None:
+        """One file."""
+        document = await self._collection.find_one({"_id": file_id, "client_id": client_id})
+        return None if document is None else _file(document)
+
+    async def page(
+        self, client_id: ClientId, *, state: FileState | None, before: bytes | None, limit: int
+    ) -> list[RequestFile]:
+        """The newest first."""
+        query: Document = {"client_id": client_id}
+        if state is not None:
+            query["state"] = state.value
+        if before is not None:
+            query["_id"] = {"$lt": before}
+        cursor = self._collection.find(query).sort("_id", -1).limit(limit)
+        return [_file(document) async for document in cursor]
+
+    async def waiting_across_clients(self, *, limit: int) -> list[RequestFile]:
+        """Files that somebody should work on and nobody does, the longest waiting first."""
+        query = {
+            "state": {"$in": [state.value for state in OPEN]},
+            "$expr": {"$lt": ["$lease_until", "$$NOW"]},
+        }
+        cursor = self._collection.find(query).sort("lease_until", 1).limit(limit)
+        return [_file(document) async for document in cursor]
+
+    async def claim(self, file: RequestFile, *, holder: str, ttl_s: float) -> bool:
+        """Take a file that nobody holds, by MongoDB's own clock; whether it is ours (rule D6)."""
+        free = {"$or": [{"$lt": ["$lease_until", "$$NOW"]}, {"$eq": ["$holder", holder]}]}
+        query = {"_id": file.id, "client_id": file.client_id, "$expr": free}
+        update = [{"$set": _leasing(holder, ttl_s)}]
+        return (await self._collection.update_one(query, update)).matched_count == 1
+
+    async def renew(self, file: RequestFile, *, holder: str, ttl_s: float) -> bool:
+        """Keep it; whether it was ours still."""
+        query = {"_id": file.id, "client_id": file.client_id, "holder": holder}
+        update = [{"$set": _leasing(holder, ttl_s)}]
+        return (await self._collection.update_one(query, update)).matched_count == 1
+
+    async def let_go(self, file: RequestFile, *, holder: str) -> None:
+        """Let others have it at once."""
+        query = {"_id": file.id, "client_id": file.client_id, "holder": holder}
+        await self._collection.update_one(query, [{"$set": {"lease_until": "$$NOW"}}])
+
+    async def note_digest(
+        self, file: RequestFile, *, since: datetime, insist: bool
+    ) -> bytes | None:
+        """Keep that these bytes have come; the file that brought them lately, if one did.
+
+        Args:
+            file: the one that brings them now.
+            since: what came before this counts no longer.
+            insist: the newest counts, whatever came before.
+        """
+        key = {"_id": file.client_id + file.digest}
+        mine = {"$set": {"file_id": file.id, "at": file.created_at}}
+        outdated = {} if insist else {"$or": [{"at": {"$lt": since}}, {"file_id": file.id}]}
+        try:
+            await self._digests.update_one(key | outdated, mine, upsert=True)
+        except DuplicateKeyError:
+            stored = await self._digests.find_one(key)
+            return None if stored is None else stored["file_id"]
+        return None
+
+    async def forget_digest(self, file: RequestFile) -> None:
+        """The same bytes may come again: this file has ended without having been sent."""
+        await self._digests.delete_one({"_id": file.client_id + file.digest, "file_id": file.id})
+
+
+_OPTIONAL = ("reason", "detail", "checked", "started_at", "ended_at")
+
+
+def _lease(holder: str | None) -> Document:
+    return {"holder": holder, "lease_until": datetime(1970, 1, 1, tzinfo=UTC)}
+
+
+def _leasing(holder: str, ttl_s: float) -> Document:
+    return {"holder": holder, "lease_until": {"$add": ["$$NOW", int(ttl_s * 1_000)]}}
+
+
+def _document(file: RequestFile) -> Document:
+    return present(
+        _id=file.id,
+        client_id=file.client_id,
+        name=file.name,
+        source=file.source.value,
+        size=file.size,
+        digest=file.digest,
+        options=dict(file.options),
+        strict=file.is_strict,
+        state=file.state.value,
+        reason=file.reason,
+        detail=file.detail,
+        checkpoint=_checkpoint_document(file.checkpoint),
+        checked=None if file.checked is None else _checkpoint_document(file.checked),
+        created_at=file.created_at,
+        started_at=file.started_at,
+        ended_at=file.ended_at,
+        updated_at=file.updated_at,
+        version=file.version,
+    )
+
+
+def _checkpoint_document(checkpoint: Checkpoint) -> Document:
+    return {
+        **asdict(checkpoint.counts),
+        "parts": checkpoint.parts,
+        "position": checkpoint.position,
+    }
+
+
+def _checkpoint(document: Document) -> Checkpoint:
+    return Checkpoint(
+        counts=FileCounts(
+            rows=document["rows"], accepted=document["accepted"], rejected=document["rejected"]
+        ),
+        parts=document["parts"],
+        position=document["position"],
+    )
+
+
+def _file(document: Document) -> RequestFile:
+    checked = document.get("checked")
+    return RequestFile(
+        id=document["_id"],
+        client_id=document["client_id"],
+        name=document["name"],
+        source=FileSource(document["source"]),
+        size=document["size"],
+        digest=document["digest"],
+        options=document.get("options", {}),
+        is_strict=document["strict"],
+        state=FileState(document["state"]),
+        reason=document.get("reason"),
+        detail=document.get("detail"),
+        checkpoint=_checkpoint(document["checkpoint"]),
+        checked=None if checked is None else _checkpoint(checked),
+        created_at=document["created_at"],
+        started_at=document.get("started_at"),
+        ended_at=document.get("ended_at"),
+        updated_at=document["updated_at"],
+        version=document["version"],
+    )
