@@ -13,6 +13,7 @@ from cdp.services.delivery_config_service import DeliveryConfigService
 from cdp.services.provider_service import ProviderService
 from cdp.services.segment_service import SegmentService
 from cdp.services.sender_service import SenderService
+from cdp.services.sftp_account_service import SftpAccountService
 from cdp.services.suppression_service import SuppressionService
 from cdp.storage.clients import ApiKeys, Clients
 from cdp.storage.dead_letters import DeadLetters
@@ -20,6 +21,7 @@ from cdp.storage.delivery_configs import DeliveryConfigs
 from cdp.storage.providers import ProviderAccounts
 from cdp.storage.segments import SegmentAssignments, Segments
 from cdp.storage.senders import Senders
+from cdp.storage.sftp_accounts import SftpAccounts
 from cdp.storage.suppressions import Suppressions
 from cdp.storage.templates import Templates
 
@@ -51,6 +53,14 @@ class ConfigurationParts(ProcessParts):
         return SenderService(
             senders=Senders(self.database),
             configs=DeliveryConfigs(self.database),
+            clock=self.clock,
+            random_bytes=secrets.token_bytes,
+        )
+
+    def sftp_account_service(self) -> SftpAccountService:
+        """Who may log in to the SFTP gateway."""
+        return SftpAccountService(
+            accounts=SftpAccounts(self.database),
             clock=self.clock,
             random_bytes=secrets.token_bytes,
         )

@@ -136,6 +136,7 @@ class Wiring(ConfigurationParts):
             suppressions=self.suppression_service(),
             dead_letters=self.dead_letter_service(),
             senders=self.sender_service(),
+            sftp_accounts=self.sftp_account_service(),
             segments=self.segment_service(),
             inbox=InboxService(entries=entries, tracking=tracking, clock=self.clock),
             inbox_tokens=InboxTokens(key=self.keys.inbox_key, clock=self.clock),

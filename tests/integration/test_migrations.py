@@ -48,7 +48,7 @@ async def test_delivery_configs_of_the_first_version_become_levels(old: Embedded
     # As the user that migrates, with the rights of that one.
     database = Database(old.mongo_uri("migrate"), component="migrate")
 
-    assert await migrate(database) == [2, 3, 4, 5, 6, 7]
+    assert await migrate(database) == [2, 3, 4, 5, 6, 7, 8]
     assert await migrate(database) == []
 
     platform, by_client = await DeliveryConfigs(admin).of_clients([CLIENT])

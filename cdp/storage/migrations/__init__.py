@@ -12,6 +12,7 @@ from cdp.storage.migrations import (
     m0005_campaigns,
     m0006_senders,
     m0007_budgets,
+    m0008_sftp_accounts,
 )
 
 MIGRATIONS: Final[list[tuple[int, Callable[[Database], Awaitable[None]]]]] = [
@@ -22,6 +23,7 @@ MIGRATIONS: Final[list[tuple[int, Callable[[Database], Awaitable[None]]]]] = [
     (5, m0005_campaigns.apply),
     (6, m0006_senders.apply),
     (7, m0007_budgets.apply),
+    (8, m0008_sftp_accounts.apply),
 ]
 
 

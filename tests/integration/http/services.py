@@ -36,6 +36,7 @@ from cdp.services.provider_service import ProviderService
 from cdp.services.secret_box import SecretBox
 from cdp.services.segment_service import SegmentService
 from cdp.services.sender_service import SenderService
+from cdp.services.sftp_account_service import SftpAccountService
 from cdp.services.suppression_service import SuppressionService
 from cdp.services.template_service import TemplateEngine, TemplateService
 from cdp.storage.batches import Batches
@@ -53,6 +54,7 @@ from cdp.storage.links import Links
 from cdp.storage.providers import ProviderAccounts
 from cdp.storage.segments import SegmentAssignments, Segments
 from cdp.storage.senders import Senders
+from cdp.storage.sftp_accounts import SftpAccounts
 from cdp.storage.suppressions import Suppressions
 from cdp.storage.templates import Templates
 from cdp.telemetry import Telemetry
@@ -212,6 +214,9 @@ def _services(
         segments=_segments(database, clock),
         delivery_configs=_delivery_configs(database, clock),
         senders=_senders(database, clock),
+        sftp_accounts=SftpAccountService(
+            accounts=SftpAccounts(database), clock=clock, random_bytes=os.urandom
+        ),
         dead_letters=_dead_letters(database, communications),
         providers=_providers(database, clock),
         routing=_routing(database, clock),
