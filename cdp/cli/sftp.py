@@ -90,7 +90,11 @@ def set_account(
     """
 
     def change(account: SftpAccount) -> SftpAccount:
-        said = {"is_enabled": is_enabled, "quota_bytes": quota_bytes, "quota_files": quota_files}
+        said: dict[str, Any] = {
+            "is_enabled": is_enabled,
+            "quota_bytes": quota_bytes,
+            "quota_files": quota_files,
+        }
         return replace(account, **{key: value for key, value in said.items() if value is not None})
 
     with refusals():

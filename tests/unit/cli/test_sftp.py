@@ -22,7 +22,7 @@ def test_keys_come_from_files_without_comments_and_empty_lines(tmp_path):
 
 def test_a_private_key_is_refused_in_one_sentence(tmp_path):
     file = tmp_path / "id"
-    file.write_text("-----BEGIN OPENSSH PRIVATE KEY-----\nYWJj\n-----END OPENSSH PRIVATE KEY-----\n")
+    file.write_text("-----BEGIN OPENSSH PRIVATE KEY-----\nYWJj\n-----END PRIVATE KEY-----\n")
 
     with pytest.raises(Invalid) as refused:
         read_account(read_key_lines([str(file)]))
