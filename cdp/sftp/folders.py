@@ -3,6 +3,7 @@
 asyncssh's own server works on a real folder; none of its methods that touch one is left.
 """
 
+import contextlib
 import functools
 import logging
 import stat
@@ -10,6 +11,7 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Final, ParamSpec, TypeVar
 
+import asyncssh
 from asyncssh import (
     FXF_APPEND,
     FXF_CREAT,
@@ -31,7 +33,7 @@ from asyncssh import (
 
 from cdp.domain.sftp_account import SftpAccount
 from cdp.errors import CdpError
-from cdp.sftp.handles import ReadHandle, UploadHandle, Writer
+from cdp.sftp.handles import NO_ROOM, ReadHandle, UploadHandle, Writer
 from cdp.sftp.handover import HandOver
 from cdp.sftp.names import BadName, Folder, Place, checked_upload_name, is_unfinished, parts_of
 from cdp.sftp.names import place_of as read_path
@@ -178,15 +180,9 @@ class AccountFolders(SFTPServer):
             _require_inbox(place)
             handle: Handle = await self._open_upload(checked_upload_name(place.name), pflags)
         else:
-            handle = await self._open_to_read(place)
+            handle = await self._tree.opened(await self._tree.entry(place))
         self._handles.add(handle)
         return handle
-
-    async def _open_to_read(self, place: Place) -> ReadHandle:
-        entry = await self._tree.entry(place)
-        if entry.upload is not None:
-            return ReadHandle(self._spool.data(entry.upload))
-        return ReadHandle((await self._tree.made(entry)).path)
 
     async def _open_upload(self, name: str, pflags: int) -> UploadHandle:
         upload = self._spool.find(self._account.id, name)
@@ -197,7 +193,7 @@ class AccountFolders(SFTPServer):
         if upload is not None and upload.is_being_written:
             raise SFTPFailure("Somebody is writing this file.")
         if not self._spool.has_room():
-            raise SFTPNoSpaceOnFilesystem("There is no room for uploads now.")
+            raise SFTPNoSpaceOnFilesystem(NO_ROOM)
         if upload is None:
             if self._spool.used(self._account.id)[1] >= self._account.quota_files:
                 most = f"{self._account.quota_files:,} files"
@@ -255,6 +251,9 @@ class AccountFolders(SFTPServer):
     def exit(self) -> None:
         """The session is over, and all of its files are closed."""
         self._ended(self)
+        # asyncssh leaves it out, and OpenSSH's scp then takes all for failed.
+        with contextlib.suppress(OSError, asyncssh.Error):
+            self.channel.exit(0)
 
     # Changing.
 
@@ -341,12 +340,10 @@ class AccountFolders(SFTPServer):
         raise SFTPOpUnsupported("There are no links.")
 
     def symlink(self, oldpath: bytes, newpath: bytes) -> None:
-        """There are no links."""
+        """There are no links, hard ones neither."""
         raise SFTPOpUnsupported("There are no links.")
 
-    def link(self, oldpath: bytes, newpath: bytes) -> None:
-        """There are no links."""
-        raise SFTPOpUnsupported("There are no links.")
+    link = symlink
 
     def statvfs(self, path: bytes) -> Any:
         """The disk is ours."""

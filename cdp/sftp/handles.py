@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from asyncssh import SFTPFailure, SFTPNoSpaceOnFilesystem, SFTPPermissionDenied, SFTPQuotaExceeded
+from asyncssh import SFTPError, SFTPNoSpaceOnFilesystem, SFTPPermissionDenied, SFTPQuotaExceeded
 
 from cdp.domain.request_file import FILE_BYTES_MAX
 from cdp.domain.sftp_account import SftpAccount
@@ -18,14 +18,17 @@ READ_BYTES_MAX: Final = 256 * 1024
 ROOM_EVERY_BYTES: Final = 16 * 1024**2
 """How much is written between two looks at the disk."""
 
+NO_ROOM: Final = "There is no room for uploads now."
+
 Writer = Callable[[int, bytes, int], int]
 
 
 class ReadHandle:
     """A file that stays what it was when it was opened, whatever becomes of its name."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, ended: Callable[[], None] = lambda: None) -> None:
         self._fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        self._ended = ended
         self.size = os.fstat(self._fd).st_size
         self.at = os.fstat(self._fd).st_mtime
 
@@ -42,6 +45,7 @@ class ReadHandle:
     async def close(self, *, is_clean: bool) -> None:
         """Give it up."""
         os.close(self._fd)
+        self._ended()
 
 
 class UploadHandle:
@@ -63,7 +67,8 @@ class UploadHandle:
         self._write = write
         self._fd = os.open(spool.data(upload), os.O_RDWR | os.O_NOFOLLOW)
         self._until_look = 0
-        self._is_lost = False
+        self._lost: SFTPError | None = None
+        """Why there is nothing left of it: said again to whoever asks more."""
 
     @property
     def size(self) -> int:
@@ -99,19 +104,19 @@ class UploadHandle:
             while done < len(data):
                 done += self._write(self._fd, data[done:], offset + done)
         except OSError as error:
-            await self._lose()
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise SFTPNoSpaceOnFilesystem("There is no room for uploads now.") from None
-            raise
-        except (SFTPQuotaExceeded, SFTPNoSpaceOnFilesystem):
-            await self._lose()
+            is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+            why = NO_ROOM if is_full else "The upload could not be written."
+            await self._lose(SFTPNoSpaceOnFilesystem(why))
+            raise SFTPNoSpaceOnFilesystem(why) from error
+        except SFTPError as error:
+            await self._lose(error)
             raise
         self._spool.resize(self.upload, max(self.size, offset + len(data)))
         return len(data)
 
     def _require_it(self) -> None:
-        if self._is_lost:
-            raise SFTPFailure("This upload has failed and is gone.")
+        if self._lost is not None:
+            raise self._lost
 
     def _require_room(self, end: int, more: int) -> None:
         if end > FILE_BYTES_MAX:
@@ -125,10 +130,10 @@ class UploadHandle:
         if self._until_look <= 0:
             self._until_look = ROOM_EVERY_BYTES
             if not self._spool.has_room():
-                raise SFTPNoSpaceOnFilesystem("There is no room for uploads now.")
+                raise SFTPNoSpaceOnFilesystem(NO_ROOM)
 
-    async def _lose(self) -> None:
-        self._is_lost = True
+    async def _lose(self, why: SFTPError) -> None:
+        self._lost = why
         await self._spool.remove(self.upload)
 
     def truncate(self, size: int) -> None:

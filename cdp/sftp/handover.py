@@ -77,11 +77,16 @@ class HandOver:
 
     async def tick(self) -> None:
         """Look once: what is complete begins to be handed over, what is given up goes."""
-        for upload in self._spool.everything():
-            if upload.is_complete:
-                self._begin(upload)
-            elif not upload.is_being_written:
-                await self._judge(upload)
+        # By age, so that nobody's files wait for all of another's.
+        for upload in sorted(self._spool.everything(), key=lambda each: each.id):
+            try:
+                if upload.is_complete:
+                    self._begin(upload)
+                elif not upload.is_being_written:
+                    await self._judge(upload)
+            except OSError as error:
+                # Its note can't be kept now; the others' may.
+                self._failed(upload, error)
         if self._clock.monotonic() - self._swept_at >= SWEEP_S:
             self._swept_at = self._clock.monotonic()
             for account_id in self._spool.account_ids():
@@ -111,16 +116,21 @@ class HandOver:
 
     async def _hand_over(self, upload: Upload) -> None:
         try:
-            await self._give(upload)
-        except Overloaded as error:
-            log.warning("a file has to wait", extra={"error": type(error).__name__})
-            self._wait(upload, at_least=float(error.retry_after_s))
-        except CdpError as refusal:
-            await self._refuse(upload, _sentence(refusal))
+            try:
+                await self._give(upload)
+            except Overloaded as error:
+                log.warning("a file has to wait", extra={"error": type(error).__name__})
+                self._wait(upload, at_least=float(error.retry_after_s))
+            except CdpError as refusal:
+                await self._refuse(upload, _sentence(refusal))
         except Exception as error:
-            log.exception("a file could not be handed over", extra={"error": type(error).__name__})
-            self._telemetry.count("cdp_loop_errors", loop="sftp-handover")
-            self._wait(upload)
+            self._failed(upload, error)
+
+    def _failed(self, upload: Upload, error: Exception) -> None:
+        facts = {"error": type(error).__name__}
+        log.error("a file could not be handed over", extra=facts, exc_info=error)
+        self._telemetry.count("cdp_loop_errors", loop="sftp-handover")
+        self._wait(upload)
 
     async def _give(self, upload: Upload) -> None:
         insist = False

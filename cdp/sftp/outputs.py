@@ -8,13 +8,15 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from weakref import WeakValueDictionary
 
-from asyncssh import SFTPNoSpaceOnFilesystem
+from asyncssh import SFTPNoSpaceOnFilesystem, SFTPQuotaExceeded
 
 from cdp.domain.ids import ClientId
 from cdp.domain.request_file import FileSource, RequestFile
 from cdp.ports.clock import Clock
 from cdp.services.file_service import FileService
+from cdp.sftp.handles import ReadHandle
 from cdp.sftp.spool import Spool
 
 LISTED_MAX: Final = 1_000
@@ -53,11 +55,12 @@ class ClientFiles:
         self._files = files
         self._clock = clock
         self._known: OrderedDict[ClientId, tuple[float, list[RequestFile]]] = OrderedDict()
-        self._asking = asyncio.Lock()
+        self._asking: WeakValueDictionary[ClientId, asyncio.Lock] = WeakValueDictionary()
 
     async def newest(self, client_id: ClientId) -> list[RequestFile]:
         """A client's files, the newest first."""
-        async with self._asking:
+        turn = self._asking.setdefault(client_id, asyncio.Lock())
+        async with turn:
             known = self._known.get(client_id)
             if known is None or self._clock.monotonic() - known[0] > LIST_S:
                 known = (self._clock.monotonic(), await self._read(client_id))
@@ -91,13 +94,15 @@ class ClientFiles:
         self._known.pop(client_id, None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Made:
     """A file that was made to be fetched."""
 
     path: Path
     size: int
     made_at: float
+    readers: int = 0
+    """Who has it open. Its bytes are on the disk until the last of them is gone."""
 
 
 class Outputs:
@@ -107,6 +112,8 @@ class Outputs:
         self._spool = spool
         self._clock = clock
         self._made: dict[bytes, OrderedDict[str, Made]] = {}
+        self._held: dict[bytes, set[Made]] = {}
+        """Those that are gone, but are read still."""
         self._turns: dict[bytes, asyncio.Lock] = {}
 
     def known(self, account_id: bytes, key: str) -> Made | None:
@@ -118,12 +125,23 @@ class Outputs:
         return made
 
     async def make(
-        self, account_id: bytes, key: str, read: Callable[[], AsyncIterator[bytes]]
+        self,
+        account_id: bytes,
+        key: str,
+        read: Callable[[], AsyncIterator[bytes]],
+        *,
+        bytes_max: int,
     ) -> Made:
         """The file of this key, made anew unless that was lately. One at a time for an account.
 
+        Args:
+            account_id: for whom.
+            key: names what it holds.
+            read: its bytes.
+            bytes_max: what all made files of the account may have together.
+
         Raises:
-            SFTPError: the disk is full.
+            SFTPError: there is no room for it.
         """
         async with self._turns.setdefault(account_id, asyncio.Lock()):
             known = self.known(account_id, key)
@@ -131,39 +149,72 @@ class Outputs:
                 return known
             name = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
             path = self._spool.outputs(account_id) / name
-            size = await self._write(path, read())
-            made = Made(path=path, size=size, made_at=self._clock.monotonic())
             of_account = self._made.setdefault(account_id, OrderedDict())
-            of_account.pop(key, None)
-            of_account[key] = made
-            while len(of_account) > MADE_MAX:
-                _, oldest = of_account.popitem(last=False)
-                oldest.path.unlink(missing_ok=True)
-            return made
+            if key in of_account:
+                self._forget(account_id, key)
 
-    async def _write(self, path: Path, pieces: AsyncIterator[bytes]) -> int:
-        new, size = path.with_name(path.name + ".new"), 0
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            async for piece in pieces:
+            def require_room(size: int) -> None:
+                while of_account and self._used(account_id) + size > bytes_max:
+                    self._forget(account_id, next(iter(of_account)))
+                if self._used(account_id) + size > bytes_max:
+                    raise SFTPQuotaExceeded("It is too large, beside what is open already.")
                 if not self._spool.has_room():
                     raise SFTPNoSpaceOnFilesystem("There is no room for this now.")
-                rest = memoryview(piece)
-                while rest:
-                    rest = rest[await asyncio.to_thread(os.write, fd, rest) :]
-                size += len(piece)
-            new.replace(path)
-        except BaseException:
-            new.unlink(missing_ok=True)
-            raise
-        finally:
-            os.close(fd)
-        return size
+
+            size = await _write(path, read(), require_room)
+            made = Made(path=path, size=size, made_at=self._clock.monotonic())
+            of_account[key] = made
+            while len(of_account) > MADE_MAX:
+                self._forget(account_id, next(iter(of_account)))
+            return made
+
+    def _used(self, account_id: bytes) -> int:
+        made = [*self._made[account_id].values(), *self._held.get(account_id, ())]
+        return sum(each.size for each in made)
+
+    def _forget(self, account_id: bytes, key: str) -> None:
+        made = self._made[account_id].pop(key)
+        made.path.unlink(missing_ok=True)
+        if made.readers:
+            self._held.setdefault(account_id, set()).add(made)
+
+    def read(self, account_id: bytes, made: Made) -> ReadHandle:
+        """Open a made file."""
+
+        def ended() -> None:
+            made.readers -= 1
+            if not made.readers:
+                self._held.get(account_id, set()).discard(made)
+
+        handle = ReadHandle(made.path, ended=ended)
+        made.readers += 1
+        return handle
 
     def sweep(self) -> None:
         """Take away what was made a while ago."""
-        for of_account in self._made.values():
+        for account_id, of_account in self._made.items():
             for key, made in list(of_account.items()):
                 if self._clock.monotonic() - made.made_at > MADE_S:
-                    made.path.unlink(missing_ok=True)
-                    del of_account[key]
+                    self._forget(account_id, key)
+
+
+async def _write(
+    path: Path, pieces: AsyncIterator[bytes], require_room: Callable[[int], None]
+) -> int:
+    """Write a file whole or not at all; how long it is."""
+    new, size = path.with_name(path.name + ".new"), 0
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        async for piece in pieces:
+            size += len(piece)
+            require_room(size)
+            rest = memoryview(piece)
+            while rest:
+                rest = rest[await asyncio.to_thread(os.write, fd, rest) :]
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(fd)
+    return size

@@ -9,7 +9,9 @@ import asyncio
 import contextlib
 import fcntl
 import json
+import logging
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -28,8 +30,11 @@ REFUSALS_MAX: Final = 1_000
 """Of an account; the oldest go."""
 REFUSALS_KEPT: Final = timedelta(days=30)
 
-_NOTE, _DATA, _REFUSED = ".json", ".data", ".refused"
+_NOTE, _DATA, _REFUSED, _NEW = ".json", ".data", ".refused", ".new"
 _OUTPUTS: Final = "out"
+_OURS: Final = re.compile(r"[0-9a-f]{32}")
+
+log = logging.getLogger(__name__)
 
 
 class SpoolTaken(Exception):
@@ -80,7 +85,7 @@ class Spool:
             raise SpoolTaken from None
         self._lock = lock
         for folder in self._root.iterdir():
-            if folder.is_dir():
+            if folder.is_dir() and _OURS.fullmatch(folder.name):
                 self._accounts[bytes.fromhex(folder.name)] = _read_account(folder)
 
     def close(self) -> None:
@@ -228,27 +233,30 @@ def _by_id(each: Upload | Refusal) -> bytes:
 def _read_account(folder: Path) -> _Account:
     account = _Account()
     shutil.rmtree(folder / _OUTPUTS, ignore_errors=True)
-    paths = sorted(folder.iterdir())
-    for path in paths:
-        if path.suffix == _NOTE:
-            size = folder / f"{path.stem}{_DATA}"
-            upload = Upload.of_note(json.loads(path.read_bytes()), size=size.stat().st_size)
-            account.uploads[upload.id] = upload
-            account.size += upload.size
-        elif path.suffix == _REFUSED:
-            refusal = Refusal.of_note(json.loads(path.read_bytes()))
-            account.refusals[refusal.id] = refusal
-    for path in paths:
-        # Bytes whose note never was or is gone, and notes that were never finished.
-        orphaned = path.suffix == _DATA and bytes.fromhex(path.stem) not in account.uploads
-        if orphaned or path.suffix == ".new":
-            path.unlink()
+    for path in sorted(folder.iterdir()):
+        try:
+            if path.suffix == _NOTE:
+                size = path.with_suffix(_DATA).stat().st_size
+                upload = Upload.of_note(json.loads(path.read_bytes()), size=size)
+                account.uploads[upload.id] = upload
+                account.size += upload.size
+            elif path.suffix == _REFUSED:
+                refusal = Refusal.of_note(json.loads(path.read_bytes()))
+                account.refusals[refusal.id] = refusal
+            elif path.suffix == _DATA and not path.with_suffix(_NOTE).exists():
+                # Its note never was, or is gone.
+                path.unlink()
+            elif path.suffix == _NEW:
+                path.unlink()
+        except (ValueError, KeyError, FileNotFoundError) as error:
+            # Somebody has been here. What can't be read stays, for people to look at.
+            log.error("a note in the spool is damaged", extra={"error": type(error).__name__})
     return account
 
 
 def _write_note(path: Path, note: dict[str, Any]) -> None:
     """Replace a note in one step, for good."""
-    temporary = path.with_name(path.name + ".new")
+    temporary = path.with_name(path.name + _NEW)
     try:
         with temporary.open("wb", buffering=0) as file:
             file.write(json.dumps(note).encode())

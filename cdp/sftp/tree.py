@@ -9,6 +9,7 @@ from asyncssh import SFTPNoSuchFile
 from cdp.domain.ids import text_of
 from cdp.domain.request_file import ENDED, FileState, RequestFile
 from cdp.domain.sftp_account import SftpAccount
+from cdp.sftp.handles import ReadHandle
 from cdp.sftp.names import Folder, Place, each_named
 from cdp.sftp.outputs import ClientFiles, FileReaders, Made, Outputs
 from cdp.sftp.spool import Spool
@@ -84,7 +85,20 @@ class Tree:
             SFTPError: there is no room to make them.
         """
         assert entry.read is not None
-        return await self._outputs.make(self._account.id, entry.key, entry.read)
+        account = self._account
+        return await self._outputs.make(
+            account.id, entry.key, entry.read, bytes_max=account.quota_bytes
+        )
+
+    async def opened(self, entry: Entry) -> ReadHandle:
+        """A file, to be read.
+
+        Raises:
+            SFTPError: there is no room to make it.
+        """
+        if entry.upload is not None:
+            return ReadHandle(self._spool.data(entry.upload))
+        return self._outputs.read(self._account.id, await self.made(entry))
 
     def _inbox(self) -> Iterator[Entry]:
         taken: set[str] = set()
