@@ -60,12 +60,14 @@ class Spool:
         random_bytes: Callable[[int], bytes],
         free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
         free_bytes_min: int = FREE_BYTES_MIN,
+        refusals_max: int = REFUSALS_MAX,
     ) -> None:
         self._root = root
         self._clock = clock
         self._random_bytes = random_bytes
         self._free_bytes = free_bytes
         self._free_bytes_min = free_bytes_min
+        self._refusals_max = refusals_max
         self._accounts: dict[bytes, _Account] = {}
         self._lock: int | None = None
 
@@ -216,7 +218,7 @@ class Spool:
         since = self._clock.now() - REFUSALS_KEPT
         known = self._accounts[account_id]
         for index, refusal in enumerate(self.refusals(account_id)):
-            if index >= REFUSALS_MAX or refusal.at < since:
+            if index >= self._refusals_max or refusal.at < since:
                 del known.refusals[refusal.id]
                 path = self._folder(account_id) / f"{refusal.id.hex()}{_REFUSED}"
                 await asyncio.to_thread(path.unlink, missing_ok=True)

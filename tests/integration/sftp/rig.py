@@ -29,6 +29,7 @@ from tests.integration.sftp.store import MemoryObjects
 from tests.waiting import eventually
 
 HOST_KEY = asyncssh.generate_private_key("ssh-ed25519")
+ROWS = b"to,name\r\n" + b"".join(b"ada%d@example.org,Ada\r\n" % n for n in range(20_000))
 RESULTS = b"row,id,state\r\n1,x,delivered\r\n"
 REJECTS = b"row,column,code\r\n2,to,address_invalid\r\n"
 NOBODY: dict[str, Any] = {"config": None, "agent_path": None, "gss_host": None}
@@ -159,6 +160,20 @@ class Sftp:
             for path in self.root.glob("*/*")
             if path.suffix in (".data", ".json", ".new") and path.is_file()
         )
+
+
+async def write(client: asyncssh.SFTPClient, path: str, content: bytes, mode: str = "wb") -> None:
+    """Upload in one go."""
+    async with client.open(path, mode) as file:
+        await file.write(content)
+
+
+async def fetch(client: asyncssh.SFTPClient, path: str, **part: int) -> bytes:
+    """Download, or a part."""
+    async with client.open(path, "rb") as file:
+        content = await file.read(**part)
+    assert isinstance(content, bytes)
+    return content
 
 
 async def pieces(content: bytes) -> AsyncIterator[bytes]:

@@ -6,8 +6,15 @@ import asyncssh
 import pytest
 
 from cdp.sftp.folders import HANDLES_MAX
-from tests.integration.sftp.rig import REJECTS, RESULTS, Sftp, new_client
-from tests.integration.sftp.test_uploads import ROWS, write
+from tests.integration.sftp.rig import (
+    REJECTS,
+    RESULTS,
+    ROWS,
+    Sftp,
+    fetch,
+    new_client,
+    write,
+)
 from tests.waiting import eventually
 
 DENIED = asyncssh.SFTPPermissionDenied
@@ -88,13 +95,13 @@ async def test_folders_and_links_are_neither_made_nor_followed(sftp: Sftp):
         for refused in (client.mkdir("/inbox/sub"), client.mkdir("/more"), client.rmdir("/inbox")):
             with pytest.raises(DENIED):
                 await refused
-        for refused in (
+        for link in (
             client.symlink("/etc/passwd", "/inbox/link"),
             client.link("/inbox/a.part", "/inbox/hard"),
             client.readlink("/inbox/a.part"),
         ):
             with pytest.raises(asyncssh.SFTPOpUnsupported):
-                await refused
+                await link
         assert await client.listdir("/inbox") == [".", "..", "a.part"]
 
 
@@ -157,9 +164,8 @@ async def test_results_and_rejects_are_fetched_under_the_files_name(sftp: Sftp):
             ("/processed/rows.csv", ROWS),
         ):
             assert (await client.stat(path)).size == len(content)
-            async with client.open(path, "rb") as opened:
-                assert await opened.read() == content
-                assert await opened.read(5, offset=len(content) - 5) == content[-5:]
+            assert await fetch(client, path) == content
+            assert await fetch(client, path, size=5, offset=len(content) - 5) == content[-5:]
 
 
 async def test_the_newest_of_a_name_has_it_and_older_ones_have_their_id(sftp: Sftp):
@@ -172,11 +178,8 @@ async def test_the_newest_of_a_name_has_it_and_older_ones_have_their_id(sftp: Sf
         names = [name for name in await client.listdir("/processed") if name[0] != "."]
         assert names[0] == "a.csv"
         assert all(name.startswith("a.csv.0") and len(name) == 42 for name in names[1:])
-        contents = []
-        for name in names:
-            async with client.open(f"/processed/{name}", "rb") as file:
-                contents.append((await file.read())[-3:])
-    assert contents == [b"2\r\n", b"1\r\n", b"0\r\n"]
+        contents = [await fetch(client, f"/processed/{name}") for name in names]
+    assert [content[-3:] for content in contents] == [b"2\r\n", b"1\r\n", b"0\r\n"]
 
 
 async def test_one_clients_files_are_never_anothers(sftp: Sftp):
@@ -211,7 +214,7 @@ async def test_of_very_many_files_the_newest_are_listed(sftp: Sftp):
         )
 
         async def shown() -> list[str] | None:
-            names = await client.listdir("/processed")
+            names = list(await client.listdir("/processed"))
             return names if "f10000.csv" in names else None
 
         names = await eventually(shown, within_s=10)

@@ -99,7 +99,7 @@ async def test_nothing_is_forwarded(sftp: Sftp, tmp_path):
         with pytest.raises(asyncssh.ChannelListenError):
             await connection.forward_remote_path(str(tmp_path / "remote"), "127.0.0.1")
         with pytest.raises(asyncssh.ChannelOpenError):
-            await connection.create_tun(lambda: None, 0)
+            await connection.create_tun(asyncssh.SSHTunTapSession, 0)
 
 
 async def test_who_does_not_log_in_is_hung_up_on(stopped: Sftp):

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.integration.sftp.rig import HOST_KEY, RESULTS, Sftp
-from tests.integration.sftp.test_uploads import ROWS
+from tests.integration.sftp.rig import HOST_KEY, RESULTS, ROWS, Sftp
 from tests.waiting import eventually
 
 needs_openssh = pytest.mark.skipif(

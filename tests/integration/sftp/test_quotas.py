@@ -1,15 +1,15 @@
 """There is an end to what an inbox holds, told in words and leaving nothing behind."""
 
 from dataclasses import replace
+from typing import Any
 
 import asyncssh
 import pytest
 
-from tests.integration.sftp.rig import Sftp
-from tests.integration.sftp.test_uploads import ROWS, write
+from tests.integration.sftp.rig import ROWS, Sftp, write
 
 
-async def set_quota(sftp: Sftp, **quota: int) -> None:
+async def set_quota(sftp: Sftp, **quota: Any) -> None:
     await sftp.accounts.update(sftp.client.id, sftp.name, lambda account: replace(account, **quota))
 
 

@@ -7,15 +7,8 @@ import asyncssh
 import pytest
 
 from cdp.domain.request_file import FileSource
-from tests.integration.sftp.rig import Sftp
+from tests.integration.sftp.rig import ROWS, Sftp, fetch, write
 from tests.waiting import eventually
-
-ROWS = b"to,name\r\n" + b"".join(b"ada%d@example.org,Ada\r\n" % n for n in range(20_000))
-
-
-async def write(client: asyncssh.SFTPClient, path: str, content: bytes, mode: str = "wb") -> None:
-    async with client.open(path, mode) as file:
-        await file.write(content)
 
 
 async def test_a_file_counts_when_it_is_renamed(sftp: Sftp):
@@ -161,8 +154,7 @@ async def test_the_same_bytes_within_a_day_are_refused_with_a_reason(sftp: Sftp)
         await eventually(lambda: sftp.spooled() == [], within_s=10)
 
         names = await client.listdir("/rejected")
-        async with client.open("/rejected/again.csv.reason.txt", "rb") as file:
-            reason = await file.read()
+        reason = await fetch(client, "/rejected/again.csv.reason.txt")
     assert names == [".", "..", "empty.csv.reason.txt", "again.csv.reason.txt"]
     assert b"same bytes" in reason
     assert [file.name for file in await sftp.taken()] == ["first.csv"]
