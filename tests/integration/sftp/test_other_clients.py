@@ -200,7 +200,7 @@ async def test_paramiko_puts_renames_stats_and_gets(openssh: OpenSsh):
     try:
         paramiko = importlib.import_module("paramiko")
     except ImportError:
-        pytest.skip("paramiko is not installed: it is no dependency")
+        pytest.skip("paramiko is not installed")
 
     def work(first: bool) -> list[str]:
         transport = paramiko.Transport(("127.0.0.1", openssh.sftp.port))
