@@ -229,7 +229,7 @@ def read_key_lines(files: list[str]) -> list[str]:
         try:
             text = sys.stdin.read() if name == STANDARD_INPUT else Path(name).read_text("utf-8")
         except (OSError, UnicodeDecodeError):
-            raise Invalid.at("", "unreadable", f"The file {name} can't be read.") from None
+            raise Invalid.at("", "file_unreadable", f"The file {name} can't be read.") from None
         text = text[:KEY_FILE_CHARS_MAX].strip()
         # A private key is one thing, so that it is told once what is wrong with it.
         found = [text] if "PRIVATE" in text else [line.strip() for line in text.splitlines()]

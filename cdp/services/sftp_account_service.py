@@ -182,7 +182,7 @@ def public_keys(lines: Sequence[str]) -> tuple[PublicKey, ...]:
             key = read_public_key(line)
         except UnfitKey as unfit:
             pointer = f"/keys/{index}"
-            errors.append(FieldError(pointer=pointer, code="key_invalid", detail=str(unfit)))
+            errors.append(FieldError(pointer=pointer, code="public_key_invalid", detail=str(unfit)))
         else:
             keys[key.blob] = key
     if errors:
@@ -203,7 +203,7 @@ def _require_name(name: str) -> None:
 def _require_keys(keys: Sequence[PublicKey]) -> None:
     if not 1 <= len(keys) <= KEYS_MAX:
         detail = f"An account has 1 to {KEYS_MAX} keys; to close it, disable it."
-        raise Invalid.at("/keys", "keys_invalid", detail)
+        raise Invalid.at("/keys", "public_keys_invalid", detail)
 
 
 def _require_quota(account: SftpAccount) -> None:

@@ -33,7 +33,7 @@ from asyncssh import (
 
 from cdp.domain.sftp_account import SftpAccount
 from cdp.errors import CdpError
-from cdp.sftp.handles import NO_ROOM, ReadHandle, UploadHandle, Writer
+from cdp.sftp.handles import NO_ROOM, ReadHandle, Session, UploadHandle, Writer
 from cdp.sftp.handover import HandOver
 from cdp.sftp.names import BadName, Folder, Place, checked_upload_name, is_unfinished, parts_of
 from cdp.sftp.names import place_of as read_path
@@ -85,7 +85,7 @@ class AccountFolders(SFTPServer):
         tree: Tree,
         spool: Spool,
         handover: HandOver,
-        has_ended: Callable[[], bool],
+        session: Session,
         write: Writer,
         ended: Callable[["AccountFolders"], None],
     ) -> None:
@@ -94,7 +94,7 @@ class AccountFolders(SFTPServer):
         self._tree = tree
         self._spool = spool
         self._handover = handover
-        self._has_ended = has_ended
+        self._session = session
         self._write = write
         self._ended = ended
         self._handles: set[Handle] = set()
@@ -159,6 +159,7 @@ class AccountFolders(SFTPServer):
                 yield SFTPName(each.value.encode(), attrs=self._folder_attrs())
             return
         for entry in await self._entries(folder):
+            await self._session.drained()
             attrs = _file_attrs(size=entry.size, at=entry.at)
             yield SFTPName(entry.name.encode(), attrs=attrs)
 
@@ -223,7 +224,8 @@ class AccountFolders(SFTPServer):
 
     @answered
     async def read(self, file_obj: object, offset: int, size: int) -> bytes:
-        """What stands there."""
+        """What stands there, once the client has taken what it asked for before."""
+        await self._session.drained()
         return _handle(file_obj).read(offset, size)
 
     @answered
@@ -239,7 +241,7 @@ class AccountFolders(SFTPServer):
     @answered
     async def close(self, file_obj: object) -> None:
         """Give an open file up; asyncssh also asks for that at the end of a session."""
-        handle, is_clean = _handle(file_obj), not self._has_ended()
+        handle, is_clean = _handle(file_obj), not self._session.has_ended
         self._handles.discard(handle)
         try:
             await handle.close(is_clean=is_clean)

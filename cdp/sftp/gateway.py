@@ -19,7 +19,7 @@ from cdp.ports.clock import Clock
 from cdp.services.file_service import FileService
 from cdp.services.sftp_account_service import SftpAccountService
 from cdp.sftp.folders import AccountFolders
-from cdp.sftp.handles import Writer
+from cdp.sftp.handles import Session, Writer
 from cdp.sftp.handover import SETTLE_S, TICK_S, HandOver
 from cdp.sftp.login import SESSIONS_MAX, Login
 from cdp.sftp.outputs import ClientFiles, FileReaders, Outputs
@@ -29,6 +29,8 @@ from cdp.telemetry import Telemetry
 
 WATCH_S: Final = 1.0
 """How often the accounts of open sessions are read anew."""
+WAITING_BYTES_MAX: Final = 16 * 1024**2
+"""Answers that a connection may leave untaken."""
 END_S: Final = 10.0
 
 # Everything that rests on SHA-1 is left out, and what asyncssh would take beyond SSH's usual.
@@ -168,7 +170,7 @@ class SftpGateway:
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
-        await self._handover.drain()
+        await self._handover.drain(within_s=END_S)
         self._spool.close()
 
     async def _again(self, name: str, step: Callable[[], Any], every_s: float) -> None:
@@ -184,6 +186,10 @@ class SftpGateway:
     async def _watch(self) -> None:
         """End sessions of accounts that are gone or disabled, or whose key is."""
         self._outputs.sweep()
+        for login in list(self._logins):
+            if login.waiting_bytes > WAITING_BYTES_MAX:
+                # It asks and asks, and takes no answer.
+                login.drop()
         inside = [login for login in self._logins if login.entered is not None]
         try:
             known = await self._accounts.across_clients(
@@ -198,6 +204,10 @@ class SftpGateway:
             is_same = account is not None and account.id == login.entered.id
             if account is None or not is_same or not account.opens_with(login.key):
                 login.end("The account is closed.")
+
+    def waiting_bytes(self) -> int:
+        """Answers that no client has taken yet."""
+        return sum(login.waiting_bytes for login in self._logins)
 
     # What a connection asks: see `Door`.
 
@@ -238,9 +248,7 @@ class SftpGateway:
         self._sessions.discard(folders)
         self._one_ended.set()
 
-    def folders(
-        self, channel: Any, account: SftpAccount, has_ended: Callable[[], bool]
-    ) -> AccountFolders:
+    def folders(self, channel: Any, account: SftpAccount, session: Session) -> AccountFolders:
         """See `Door.folders`."""
         tree = Tree(
             account,
@@ -255,7 +263,7 @@ class SftpGateway:
             tree=tree,
             spool=self._spool,
             handover=self._handover,
-            has_ended=has_ended,
+            session=session,
             write=self._write,
             ended=self._has_ended,
         )

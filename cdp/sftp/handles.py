@@ -5,7 +5,7 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from asyncssh import SFTPError, SFTPNoSpaceOnFilesystem, SFTPPermissionDenied, SFTPQuotaExceeded
 
@@ -21,6 +21,20 @@ ROOM_EVERY_BYTES: Final = 16 * 1024**2
 NO_ROOM: Final = "There is no room for uploads now."
 
 Writer = Callable[[int, bytes, int], int]
+
+
+class Session(Protocol):
+    """What folders ask the session that they are shown in."""
+
+    has_ended: bool
+    """Whether the client has gone, with a word or without."""
+
+    async def drained(self) -> None:
+        """Wait until the client has taken most of what it was answered.
+
+        Raises:
+            OSError: it never will.
+        """
 
 
 class ReadHandle:

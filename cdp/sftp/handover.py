@@ -110,9 +110,13 @@ class HandOver:
             self._busy[upload.account_id] = task
             task.add_done_callback(lambda _: self._busy.pop(upload.account_id, None))
 
-    async def drain(self) -> None:
-        """Wait for what is being handed over just now."""
-        await asyncio.gather(*self._busy.values(), return_exceptions=True)
+    async def drain(self, *, within_s: float) -> None:
+        """Wait for what is being handed over just now; what takes longer begins anew later."""
+        if self._busy:
+            _, late = await asyncio.wait(list(self._busy.values()), timeout=within_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def _hand_over(self, upload: Upload) -> None:
         try:

@@ -1,7 +1,6 @@
 """One connection: who is let in, and that it gets SFTP and nothing else."""
 
 import logging
-from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from asyncssh import (
@@ -19,6 +18,7 @@ from asyncssh.stream import SSHServerStreamSession
 
 from cdp.domain.sftp_account import SftpAccount
 from cdp.errors import CdpError
+from cdp.sftp.handles import Session
 
 SESSIONS_MAX: Final = 5
 """Connections of an account, and sessions of SFTP over all of them."""
@@ -46,9 +46,7 @@ class Door(Protocol):
     def sessions(self, account: SftpAccount) -> int:
         """Sessions of SFTP that an account has open."""
 
-    def folders(
-        self, channel: Any, account: SftpAccount, has_ended: Callable[[], bool]
-    ) -> SFTPServer:
+    def folders(self, channel: Any, account: SftpAccount, session: Session) -> SFTPServer:
         """What a session sees."""
 
 
@@ -59,10 +57,21 @@ class SftpSession(SSHServerStreamSession[Any]):
         super().__init__(None, self._open, SFTP_VERSION, False)
         self._login = login
         self._account = account
+        self._channel: Any = None
         self.has_ended = False
 
     def _open(self, channel: Any) -> SFTPServer:
-        return self._login.door.folders(channel, self._account, lambda: self.has_ended)
+        self._channel = channel
+        return self._login.door.folders(channel, self._account, self)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Answers that the client has not taken."""
+        return 0 if self._channel is None else int(self._channel.get_write_buffer_size())
+
+    async def drained(self) -> None:
+        """See `Session.drained`."""
+        await self.drain(None)
 
     def eof_received(self) -> bool:
         """What the client has not closed by now it never will."""
@@ -98,6 +107,11 @@ class Login(SSHServer):
         """It has ended."""
         self._connection = None
         self.door.leave(self)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Answers that its client has not taken."""
+        return sum(session.waiting_bytes for session in self.sessions)
 
     def end(self, reason: str, *, code: int = DISC_BY_APPLICATION) -> None:
         """Hang up, and say why."""

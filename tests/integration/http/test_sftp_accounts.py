@@ -13,7 +13,8 @@ from tests.integration.http.conftest import Got, Tenant
 def public(key) -> str:
     """As ssh-keygen writes it, with a comment."""
     encoding, form = serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
-    return key.public_key().public_bytes(encoding, form).decode() + " somebody@laptop"
+    line: bytes = key.public_key().public_bytes(encoding, form)
+    return line.decode() + " somebody@laptop"
 
 
 KEY = public(ed25519.Ed25519PrivateKey.generate())
@@ -62,11 +63,11 @@ async def test_an_account_is_made_changed_and_taken_away(tenant: Tenant):
         ({}, {"/keys": "missing"}),
         ({"keys": []}, {"/keys": "too_short"}),
         ({"keys": [KEY] * (KEYS_MAX + 1)}, {"/keys": "too_long"}),
-        ({"keys": ["nonsense"]}, {"/keys/0": "key_invalid"}),
-        ({"keys": [KEY, KEY[:40]]}, {"/keys/1": "key_invalid"}),
-        ({"keys": [WEAK_KEY]}, {"/keys/0": "key_invalid"}),
-        ({"keys": ['command="sh" ' + KEY]}, {"/keys/0": "key_invalid"}),
-        ({"keys": ["-----BEGIN OPENSSH PRIVATE KEY-----"]}, {"/keys/0": "key_invalid"}),
+        ({"keys": ["nonsense"]}, {"/keys/0": "public_key_invalid"}),
+        ({"keys": [KEY, KEY[:40]]}, {"/keys/1": "public_key_invalid"}),
+        ({"keys": [WEAK_KEY]}, {"/keys/0": "public_key_invalid"}),
+        ({"keys": ['command="sh" ' + KEY]}, {"/keys/0": "public_key_invalid"}),
+        ({"keys": ["-----BEGIN OPENSSH PRIVATE KEY-----"]}, {"/keys/0": "public_key_invalid"}),
         ({"keys": [KEY], "channel": "fax"}, {"/channel": "literal_error"}),
         ({"keys": [KEY], "quota_bytes": 1}, {"/quota_bytes": "extra_forbidden"}),
     ],

@@ -7,6 +7,7 @@ import asyncssh
 import pytest
 
 from tests.integration.sftp.rig import ROWS, Sftp, write
+from tests.waiting import eventually
 
 
 async def set_quota(sftp: Sftp, **quota: Any) -> None:
@@ -58,3 +59,42 @@ async def test_a_full_disk_is_told_and_nothing_is_left(sftp: Sftp):
         await client.rename("/inbox/a.part", "/inbox/a")
     [file] = await sftp.takes()
     assert sftp.content(file) == ROWS
+
+
+async def test_who_asks_and_takes_no_answer_costs_no_memory(sftp: Sftp):
+    """A client may send a thousand requests of 256 KiB each in 30 KiB, and read nothing."""
+    async with sftp.session() as client:
+        await write(client, "/inbox/a.part", bytes(4_000_000))
+    async with await sftp.connect() as connection:
+        writer, reader, _ = await connection.open_session(
+            subsystem="sftp", encoding=None, window=65_536
+        )
+        opened = _string(b"/inbox/a.part") + _number(1) + _number(0)
+        writer.write(_packet(1, _number(3)) + _packet(3, _number(1) + opened))
+        # Its version, and the handle, which is the first; what comes after is left lying.
+        await reader.readexactly(4)
+        read = _number(2) + _string(bytes(4)) + bytes(8) + _number(262_144)
+        writer.write(_packet(5, read) * 1_000)
+        await writer.drain()
+
+        async def waits() -> int:
+            assert sftp.gateway is not None
+            return sftp.gateway.waiting_bytes()
+
+        await eventually(waits, within_s=10)
+        # Another session of the account is served as ever, after all of that has arrived.
+        async with connection.start_sftp_client() as client:
+            await client.listdir("/inbox")
+        assert 0 < await waits() < 1_000_000
+
+
+def _number(number: int) -> bytes:
+    return number.to_bytes(4, "big")
+
+
+def _string(content: bytes) -> bytes:
+    return _number(len(content)) + content
+
+
+def _packet(kind: int, content: bytes) -> bytes:
+    return _string(bytes([kind]) + content)

@@ -50,7 +50,7 @@ class Line:
     async def after(self, **time: float) -> None:
         self.clock.advance(timedelta(**time))
         await self.handover.tick()
-        await self.handover.drain()
+        await self.handover.drain(within_s=10)
 
     async def names(self) -> list[str]:
         return [file.name for file in await self.sftp.taken()]

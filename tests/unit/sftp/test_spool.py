@@ -3,6 +3,7 @@
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ ACCOUNT = SftpAccount(
 )
 
 
-def opened(root: Path, **limits: int) -> Spool:
+def opened(root: Path, **limits: Any) -> Spool:
     spool = Spool(root, clock=SystemClock(), random_bytes=os.urandom, **limits)
     spool.open()
     return spool
