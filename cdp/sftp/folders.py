@@ -64,6 +64,9 @@ def answered(
             raise
         except BadName as bad:
             raise SFTPFailure(str(bad)) from None
+        except FileNotFoundError:
+            # It was handed over, or its time was over, just now.
+            raise SFTPNoSuchFile("There is no such file any more.") from None
         except CdpError as error:
             log.warning("sftp could not ask the platform", extra={"error": type(error).__name__})
             raise SFTPFailure("The platform can't be asked now.") from None
@@ -123,9 +126,8 @@ class AccountFolders(SFTPServer):
         size = entry.size if entry.size is not None else (await self._tree.made(entry)).size
         return _file_attrs(size=size, at=entry.at)
 
-    async def lstat(self, path: bytes) -> SFTPAttrs:
-        """As `stat`: there are no links."""
-        return await self.stat(path)
+    # There are no links.
+    lstat = stat
 
     def _folder_attrs(self) -> SFTPAttrs:
         at = int(self._account.created_at.timestamp())
@@ -315,9 +317,7 @@ class AccountFolders(SFTPServer):
         else:
             upload.mtime = attrs.mtime
 
-    async def lsetstat(self, path: bytes, attrs: SFTPAttrs) -> None:
-        """As `setstat`: there are no links."""
-        await self.setstat(path, attrs)
+    lsetstat = setstat
 
     @answered
     async def fsetstat(self, file_obj: object, attrs: SFTPAttrs) -> None:

@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from asyncssh import SFTPNoSuchFile
+from asyncssh import SFTPFailure, SFTPNoSuchFile
 
 from cdp.domain.ids import text_of
 from cdp.domain.request_file import ENDED, FileState, RequestFile
 from cdp.domain.sftp_account import SftpAccount
+from cdp.ports.object_store import ObjectMissing, StoreUnavailable
 from cdp.sftp.handles import ReadHandle
 from cdp.sftp.names import Folder, Place, each_named
 from cdp.sftp.outputs import ClientFiles, FileReaders, Made, Outputs
@@ -82,13 +83,18 @@ class Tree:
         """A file's bytes, ready to be fetched.
 
         Raises:
-            SFTPError: there is no room to make them.
+            SFTPError: there is no room to make them, or nothing to make them of.
         """
         assert entry.read is not None
         account = self._account
-        return await self._outputs.make(
-            account.id, entry.key, entry.read, bytes_max=account.quota_bytes
-        )
+        try:
+            return await self._outputs.make(
+                account.id, entry.key, entry.read, bytes_max=account.quota_bytes
+            )
+        except ObjectMissing:
+            raise SFTPNoSuchFile("This is not kept any more.") from None
+        except StoreUnavailable:
+            raise SFTPFailure("Files can't be fetched now.") from None
 
     async def opened(self, entry: Entry) -> ReadHandle:
         """A file, to be read.

@@ -168,6 +168,22 @@ async def test_results_and_rejects_are_fetched_under_the_files_name(sftp: Sftp):
             assert await fetch(client, path, size=5, offset=len(content) - 5) == content[-5:]
 
 
+async def test_what_is_not_kept_any_more_is_said_to_be_gone(sftp: Sftp):
+    async with sftp.session() as client:
+        await write(client, "/inbox/rows.csv.part", ROWS)
+        await client.rename("/inbox/rows.csv.part", "/inbox/rows.csv")
+        await sftp.takes()
+        sftp.store.objects.clear()
+
+        async def gone() -> bool:
+            with pytest.raises(NONE) as refused:
+                await client.open("/processed/rows.csv", "rb")
+            return "not kept" in refused.value.reason
+
+        await eventually(gone, within_s=10)
+        assert await client.listdir("/processed") == [".", "..", "rows.csv"]
+
+
 async def test_the_newest_of_a_name_has_it_and_older_ones_have_their_id(sftp: Sftp):
     async with sftp.session() as client:
         for number in range(3):
