@@ -205,6 +205,11 @@ class SftpGateway:
             if account is None or not is_same or not account.opens_with(login.key):
                 login.end("The account is closed.")
 
+    @property
+    def connections(self) -> int:
+        """How many there are, those that have not logged in too."""
+        return len(self._logins)
+
     def waiting_bytes(self) -> int:
         """Answers that no client has taken yet."""
         return sum(login.waiting_bytes for login in self._logins)

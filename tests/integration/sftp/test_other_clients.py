@@ -4,12 +4,14 @@ import asyncio
 import importlib
 import os
 import shutil
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from cdp.sftp.gateway import GatewayLimits
 from tests.integration.sftp.rig import HOST_KEY, RESULTS, ROWS, Sftp
 from tests.waiting import eventually
 
@@ -172,6 +174,36 @@ async def test_openssh_gets_no_shell_no_command_and_no_forwarding(openssh: OpenS
         "scp", "-O", f"-P{openssh.sftp.port}", "rows.csv", f"{place}:/inbox/rows.csv"
     )
     assert copied != 0
+
+
+@needs_openssh
+async def test_a_client_that_does_not_answer_is_hung_up_on(stopped: Sftp, tmp_path: Path):
+    stopped.limits = GatewayLimits(settle_s=0.2, keepalive_s=0.2)
+    await stopped.start()
+    gateway = stopped.gateway
+    assert gateway is not None
+    (tmp_path / "laptop").mkdir()
+    openssh = OpenSsh(sftp=stopped, folder=tmp_path / "laptop")
+    place = f"{stopped.name}@127.0.0.1"
+    process = await asyncio.create_subprocess_exec(
+        *("ssh", *openssh.options, f"-p{stopped.port}", "-s", place, "sftp"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        # The shortest greeting, so that the session is known to be there.
+        process.stdin.write(bytes.fromhex("000000050100000003"))
+        await asyncio.wait_for(process.stdout.readexactly(4), 10)
+        assert gateway.connections == 1
+
+        process.send_signal(signal.SIGSTOP)
+
+        await eventually(lambda: gateway.connections == 0, within_s=10)
+    finally:
+        process.kill()
+        await process.communicate()
 
 
 @needs_openssh

@@ -69,12 +69,12 @@ async def test_who_asks_and_takes_no_answer_costs_no_memory(sftp: Sftp):
         writer, reader, _ = await connection.open_session(
             subsystem="sftp", encoding=None, window=65_536
         )
-        opened = _string(b"/inbox/a.part") + _number(1) + _number(0)
-        writer.write(_packet(1, _number(3)) + _packet(3, _number(1) + opened))
+        opened = string(b"/inbox/a.part") + number(1) + number(0)
+        writer.write(packet(1, number(3)) + packet(3, number(1) + opened))
         # Its version, and the handle, which is the first; what comes after is left lying.
         await reader.readexactly(4)
-        read = _number(2) + _string(bytes(4)) + bytes(8) + _number(262_144)
-        writer.write(_packet(5, read) * 1_000)
+        read = number(2) + string(bytes(4)) + bytes(8) + number(262_144)
+        writer.write(packet(5, read) * 1_000)
         await writer.drain()
 
         async def waits() -> int:
@@ -88,13 +88,13 @@ async def test_who_asks_and_takes_no_answer_costs_no_memory(sftp: Sftp):
         assert 0 < await waits() < 1_000_000
 
 
-def _number(number: int) -> bytes:
-    return number.to_bytes(4, "big")
+def number(value: int) -> bytes:
+    return value.to_bytes(4, "big")
 
 
-def _string(content: bytes) -> bytes:
-    return _number(len(content)) + content
+def string(content: bytes) -> bytes:
+    return number(len(content)) + content
 
 
-def _packet(kind: int, content: bytes) -> bytes:
-    return _string(bytes([kind]) + content)
+def packet(kind: int, content: bytes) -> bytes:
+    return string(bytes([kind]) + content)
