@@ -15,6 +15,7 @@ from cdp.services.file_service import FileService
 from cdp.services.provider_service import ProviderService
 from cdp.services.segment_service import SegmentService
 from cdp.services.sender_service import SenderService
+from cdp.services.sftp_account_service import SftpAccountService
 from cdp.services.suppression_service import SuppressionService
 from cdp.storage.clients import ApiKeys, Clients
 from cdp.storage.dead_letters import DeadLetters
@@ -23,6 +24,7 @@ from cdp.storage.providers import ProviderAccounts
 from cdp.storage.request_files import RequestFiles
 from cdp.storage.segments import SegmentAssignments, Segments
 from cdp.storage.senders import Senders
+from cdp.storage.sftp_accounts import SftpAccounts
 from cdp.storage.suppressions import Suppressions
 from cdp.storage.templates import Templates
 
@@ -54,6 +56,18 @@ class ConfigurationParts(ProcessParts):
         return SenderService(
             senders=Senders(self.database),
             configs=DeliveryConfigs(self.database),
+            clock=self.clock,
+            random_bytes=secrets.token_bytes,
+        )
+
+    def sftp_accounts(self) -> SftpAccounts:
+        """`sftp_accounts`."""
+        return SftpAccounts(self.database)
+
+    def sftp_account_service(self) -> SftpAccountService:
+        """Who may log in to the SFTP gateway."""
+        return SftpAccountService(
+            accounts=SftpAccounts(self.database),
             clock=self.clock,
             random_bytes=secrets.token_bytes,
         )

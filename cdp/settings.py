@@ -115,6 +115,11 @@ class Settings(BaseSettings):
         None, description="Unset: what the AWS default chain finds."
     )
     s3_secret_access_key: SecretStr | None = Field(None, description="Of `CDP_S3_ACCESS_KEY_ID`.")
+    sftp_host: str = Field("127.0.0.1", description="Address that the SFTP gateway listens on.")
+    sftp_port: PositiveInt = Field(2022, description="Port of the SFTP gateway.")
+    sftp_host_key: SecretStr | None = Field(
+        None, description="Its private key as OpenSSH writes it; unset: one in the state folder."
+    )
     ingestions_max: PositiveInt = Field(1, description="Actors that work on files at most.")
 
     partitions: PositiveInt = Field(

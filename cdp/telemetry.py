@@ -30,6 +30,8 @@ COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "cdp_hints": ("Items that shards were told of, by what they did.", ("taken",)),
     "cdp_engagements": ("Opens, clicks and opt-outs that were seen, machines' too.", ("event",)),
     "cdp_loop_errors": ("Errors that a loop survived.", ("loop",)),
+    "cdp_sftp_logins": ("Connections to the SFTP gateway, by what became of them.", ("outcome",)),
+    "cdp_sftp_uploads": ("Files that came by SFTP: taken or refused.", ("outcome",)),
     "cdp_leases_lost": ("Partitions that a shard lost.", ()),
     "cdp_notifications": ("Notifications of objects from a queue, by what they were.", ("taken",)),
 }

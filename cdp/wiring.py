@@ -43,6 +43,9 @@ from cdp.services.rate_limiter import RateLimiter
 from cdp.services.scheduling_service import SchedulingService
 from cdp.services.template_service import TemplateEngine, TemplateService
 from cdp.services.verification_service import VerificationService
+from cdp.sftp.gateway import SftpGateway
+from cdp.sftp.outputs import FileReaders
+from cdp.sftp.spool import Spool
 from cdp.storage.audit import AuditReads
 from cdp.storage.batches import Batches
 from cdp.storage.budgets import SpentBudgets
@@ -132,6 +135,7 @@ class Wiring(ConfigurationParts):
             suppressions=self.suppression_service(),
             dead_letters=self.dead_letter_service(),
             senders=self.sender_service(),
+            sftp_accounts=self.sftp_account_service(),
             segments=self.segment_service(),
             inbox=InboxService(entries=entries, tracking=tracking, clock=self.clock),
             inbox_tokens=InboxTokens(key=self.keys.inbox_key, clock=self.clock),
@@ -191,6 +195,23 @@ class Wiring(ConfigurationParts):
             store=self.object_store,
             clock=self.clock,
             worker=self.incarnation,
+        )
+
+    def sftp_gateway(self) -> SftpGateway:
+        """Files by SFTP."""
+        given, outputs, store = self.settings.sftp_host_key, self.file_outputs(), self.object_store
+        return SftpGateway(
+            accounts=self.sftp_account_service(),
+            files=self.file_service(),
+            readers=FileReaders(
+                source=lambda file: store.read(file.key),
+                results=outputs.results,
+                rejects=outputs.rejects,
+            ),
+            spool=Spool(self.state.sftp_spool, clock=self.clock, random_bytes=secrets.token_bytes),
+            host_key=self.state.sftp_host_key if given is None else given.get_secret_value(),
+            clock=self.clock,
+            telemetry=self.telemetry,
         )
 
     def template_service(self, engine: TemplateEngine) -> TemplateService:

@@ -29,6 +29,7 @@ over gRPC, whose own errors come through as they are, and so does what the calle
 NAMESPACE: Final = "cdp"
 SUPERVISOR: Final = "supervisor"
 SCHEDULER: Final = "scheduler"
+SFTP_GATEWAY: Final = "sftp-gateway"
 API_APP: Final = "api"
 MESSAGE_SERVICE: Final = "MessageService"
 CALL_TIMEOUT_S: Final = 60.0

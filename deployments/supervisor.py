@@ -21,6 +21,7 @@ from deployments.delivery_pool import DeliveryPool
 from deployments.file_ingestion import FileIngestion
 from deployments.handles import (
     SCHEDULER,
+    SFTP_GATEWAY,
     ask,
     find,
     ingestion_name,
@@ -32,6 +33,7 @@ from deployments.handles import (
 )
 from deployments.queue_shard import QueueShard
 from deployments.scheduler import Scheduler
+from deployments.sftp_gateway import SftpGateway
 
 KEEP_S: Final = 1.0
 FILES_S: Final = 1.0
@@ -73,7 +75,8 @@ class Supervisor:
         self._component.loop("keep", self._keep)
         self._component.loop("campaigns", self._keep_campaigns)
         self._files = self._component.wiring.request_files()
-        self._component.loop("files", self._keep_ingestions)
+        self._logins = self._component.wiring.sftp_accounts()
+        self._component.loop("files", self._keep_files)
         self._component.loop("leftovers", self._clear_leftovers)
         self._component.heartbeat(dict)
 
@@ -103,10 +106,13 @@ class Supervisor:
         self._count_actors()
         return KEEP_S
 
-    async def _keep_ingestions(self) -> float:
-        """Files are worked on by actors that are there while there are files."""
+    async def _keep_files(self) -> float:
+        """What takes and works on files is there where there are accounts, and files."""
         now = time.monotonic()
         most = self._component.wiring.settings.ingestions_max
+        if find(SFTP_GATEWAY) is None and await self._logins.any_across_clients():
+            # Who has no account for it has no process for it.
+            start(SftpGateway, SFTP_GATEWAY, SFTP_GATEWAY)
         waiting = len(await self._files.waiting_across_clients(limit=most))
         names = [ingestion_name(index) for index in range(most)]
         if waiting:

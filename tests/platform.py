@@ -257,6 +257,7 @@ def platform_settings(root: Path) -> Settings:
         http_port=processes.free_port(),
         mailbox_smtp_port=processes.free_port(),
         mailbox_http_port=processes.free_port(),
+        sftp_port=processes.free_port(),
         attempt_lease_s=ATTEMPT_LEASE_S,
         shard_lease_s=SHARD_LEASE_S,
     )

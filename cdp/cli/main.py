@@ -1,5 +1,5 @@
 """The command line: `cdp up`, `down`, `status`, `demo`, `send`, `verify`, `client`, `key`,
-`config`, `campaign`, `sender`, `provider`, `suppression`, `dead-letters`.
+`config`, `campaign`, `sender`, `provider`, `suppression`, `dead-letters`, `sftp`.
 
 Every refusal is one sentence on standard error and exit status 1.
 """
@@ -15,6 +15,7 @@ from cdp.cli import (
     delivery_configs,
     providers,
     senders,
+    sftp,
     suppressions,
 )
 from cdp.cli.demo import demo
@@ -41,6 +42,7 @@ app.add_typer(senders.sender_app, name="sender")
 app.add_typer(providers.provider_app, name="provider")
 app.add_typer(suppressions.suppression_app, name="suppression")
 app.add_typer(dead_letters.dead_letters_app, name="dead-letters")
+app.add_typer(sftp.sftp_app, name="sftp")
 
 
 if __name__ == "__main__":

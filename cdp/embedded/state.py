@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
 INSTANCE_VARIABLE: Final = "CDP_INSTANCE"
 """In the environment of every process that we start, so that a sweep finds all of them."""
 
@@ -155,6 +158,22 @@ class StateFolder:
         """What providers' credentials are sealed with; made at the first time."""
         path = self.root / "secrets-key"
         return bytes.fromhex(_made_once(path, secrets.token_hex(32), mode=0o600).strip())
+
+    @property
+    def sftp_host_key(self) -> str:
+        """What the SFTP gateway shows that it is itself; made at the first time, then kept."""
+        path = self.root / "sftp-host-key"
+        with contextlib.suppress(FileNotFoundError):
+            return path.read_text(encoding="utf-8")
+        key = Ed25519PrivateKey.generate().private_bytes(
+            Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()
+        )
+        return _made_once(path, key.decode(), mode=0o600)
+
+    @property
+    def sftp_spool(self) -> Path:
+        """Uploads by SFTP that are under way."""
+        return self.root / "sftp"
 
     def log_file(self, part: str) -> Path:
         """Where the process of this name writes its log."""

@@ -35,6 +35,7 @@ from cdp.services.provider_routing import ProviderRouting
 from cdp.services.provider_service import ProviderService
 from cdp.services.segment_service import SegmentService
 from cdp.services.sender_service import SenderService
+from cdp.services.sftp_account_service import SftpAccountService
 from cdp.services.suppression_service import SuppressionService
 from cdp.services.template_service import TemplateService
 
@@ -67,6 +68,7 @@ class ApiServices:
     """Whether all shards and workers know of the change of a campaign that has this number; it
     takes a second at most to find out."""
     senders: SenderService
+    sftp_accounts: SftpAccountService
     backlog: Backlog
     clock: Clock
     random_bytes: Callable[[int], bytes]

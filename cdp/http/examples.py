@@ -154,6 +154,15 @@ SENDERS: Final[dict[str, Any]] = {
     },
     "sms": {"channel": "sms", "originator": "EXAMPLE"},
 }
+SFTP_ACCOUNTS: Final[dict[str, Any]] = {
+    "partner": {
+        "keys": [
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+        ],
+        "template": "welcome",
+        "campaign": "spring",
+    },
+}
 REPLAYS: Final[dict[str, Any]] = {
     "filter": {
         "filter": {"class": "config", "campaign": "spring", "failed_to": "2030-03-01T10:00:00Z"},

@@ -25,6 +25,7 @@ from cdp.http.models import ChangeIn
 from cdp.http.provider_routes import PROVIDERS
 from cdp.http.route_parts import LISTS, READS, WRITES, Parameter, paging, query_parameter
 from cdp.http.sender_routes import SENDERS
+from cdp.http.sftp_account_routes import SFTP_ACCOUNTS
 from cdp.http.suppression_routes import SUPPRESSIONS
 from cdp.http.template_routes import TEMPLATES
 
@@ -283,6 +284,7 @@ ROUTES: Final[Sequence[Route]] = (
     *BATCHES,
     *DEAD_LETTERS,
     *SENDERS,
+    *SFTP_ACCOUNTS,
     *TEMPLATES,
     *SEGMENTS,
     *DELIVERY_CONFIGS,

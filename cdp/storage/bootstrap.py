@@ -34,6 +34,7 @@ CHANGEABLE: Final = (
     "delivery_configs",
     "senders",
     "providers",
+    "sftp_accounts",
     "users",
     "suppressions",
     "webhooks",

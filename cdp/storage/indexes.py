@@ -119,6 +119,12 @@ INDEXES: Final[dict[str, list[IndexModel]]] = {
             partialFilterExpression={"is_default": True},
         ),
     ],
+    "sftp_accounts": [
+        # Who logs in.
+        IndexModel([("name", ASCENDING)], name="name", unique=True),
+        # GET /v1/sftp-accounts.
+        IndexModel([("client_id", ASCENDING), ("name", ASCENDING)], name="client"),
+    ],
     "templates": [
         IndexModel([("client_id", ASCENDING), ("name", ASCENDING)], name="name", unique=True)
     ],

@@ -5,6 +5,8 @@ import io
 from collections import Counter
 from datetime import datetime
 
+import asyncssh
+
 from tests.platform import Platform
 from tests.waiting import eventually
 
@@ -77,3 +79,57 @@ async def test_a_rate_is_kept_by_all_workers_together(platform: Platform):
     times.sort()
     # Eight at once, then eight a second.
     assert (times[-1] - times[0]).total_seconds() >= (LIMITED - 8) / 8 - 0.5
+
+
+async def test_a_file_that_is_dropped_by_sftp_is_sent_and_its_results_are_there(
+    platform: Platform,
+):
+    client = await platform.client()
+    content = {"email": {"subject": "Hi", "text": "Hello {{ first_name }}"}}
+    assert (await client.call("PUT", "/templates/hello", content)).status == 201
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    login = f"drop{client.key[-12:].lower().replace('_', 'x')}"
+    account = {
+        "keys": [key.export_public_key().decode().strip()],
+        "channel": "email",
+        "template": "hello",
+    }
+    made = await client.call("PUT", f"/sftp-accounts/{login}", account)
+    assert made.status == 201, made
+
+    async def connected():
+        try:
+            return await asyncssh.connect(
+                "127.0.0.1",
+                platform.cluster.settings.sftp_port,
+                username=login,
+                client_keys=[key],
+                known_hosts=None,
+                config=None,
+            )
+        except OSError as error:
+            raise AssertionError(error) from error
+
+    # The gateway starts with the first account.
+    connection = await eventually(connected, within_s=60)
+    async with connection, connection.start_sftp_client() as sftp:
+        async with sftp.open("/inbox/people.csv.part", "wb") as file:
+            await file.write(people(20, run="dropped"))
+        await sftp.rename("/inbox/people.csv.part", "/inbox/people.csv")
+
+        async def results():
+            async with sftp.open("/results/people.csv.results.csv", "rb") as file:
+                rows = list(csv.DictReader(io.StringIO((await file.read()).decode())))
+            states = Counter(row["state"] for row in rows)
+            assert states == {"delivered": 19, "rejected": 1}, states
+            return states
+
+        async def until_there():
+            try:
+                return await results()
+            except asyncssh.SFTPError as error:
+                raise AssertionError(error) from error
+
+        await eventually(until_there, within_s=60)
+    [message] = await platform.inbox("dropped7@example.org")
+    assert message["subject"] == "Hi"

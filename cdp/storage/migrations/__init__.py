@@ -13,6 +13,7 @@ from cdp.storage.migrations import (
     m0006_senders,
     m0007_budgets,
     m0008_files,
+    m0009_sftp_accounts,
 )
 
 MIGRATIONS: Final[list[tuple[int, Callable[[Database], Awaitable[None]]]]] = [
@@ -24,6 +25,7 @@ MIGRATIONS: Final[list[tuple[int, Callable[[Database], Awaitable[None]]]]] = [
     (6, m0006_senders.apply),
     (7, m0007_budgets.apply),
     (8, m0008_files.apply),
+    (9, m0009_sftp_accounts.apply),
 ]
 
 

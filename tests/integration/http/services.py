@@ -37,6 +37,7 @@ from cdp.services.inbox_service import InboxService, InboxTokens
 from cdp.services.inbox_streams import InboxStreams
 from cdp.services.segment_service import SegmentService
 from cdp.services.sender_service import SenderService
+from cdp.services.sftp_account_service import SftpAccountService
 from cdp.services.suppression_service import SuppressionService
 from cdp.services.template_service import TemplateEngine, TemplateService
 from cdp.storage.batches import Batches
@@ -54,6 +55,7 @@ from cdp.storage.links import Links
 from cdp.storage.providers import ProviderAccounts
 from cdp.storage.segments import SegmentAssignments, Segments
 from cdp.storage.senders import Senders
+from cdp.storage.sftp_accounts import SftpAccounts
 from cdp.storage.suppressions import Suppressions
 from cdp.storage.templates import Templates
 from cdp.telemetry import Telemetry
@@ -218,15 +220,16 @@ def _services(
         access=_access(database, clock),
         config=_config(database, clock),
         commit=GroupCommit(intake.accept),
-        batches=BatchIntake(
-            batches=Batches(database), intake=intake, clock=clock, random_bytes=os.urandom
-        ),
+        batches=_batches(database, intake, clock),
         communications=communications,
         reading=_reading(database),
         templates=_templates(database, engine, clock),
         segments=_segments(database, clock),
         delivery_configs=_delivery_configs(database, clock),
         senders=_senders(database, clock),
+        sftp_accounts=SftpAccountService(
+            accounts=SftpAccounts(database), clock=clock, random_bytes=os.urandom
+        ),
         dead_letters=_dead_letters(database, communications),
         providers=providers_of(database, clock),
         routing=routing_of(database, clock, _config(database, clock)),
@@ -235,9 +238,7 @@ def _services(
         suppressions=suppressions,
         inbox=InboxService(entries=InboxEntries(database), tracking=tracking, clock=clock),
         inbox_tokens=InboxTokens(key=b"i" * 32, clock=clock),
-        inbox_streams=InboxStreams(
-            entries=InboxEntries(database), clock=clock, telemetry=Telemetry()
-        ),
+        inbox_streams=_inbox_streams(database, clock),
         tracking=tracking,
         origins=frozenset({"https://app.example"}),
         campaigns=CampaignParts(database, clock).service,
@@ -283,6 +284,16 @@ def _dead_letters(database: Database, communications: CommunicationService) -> D
         dead_letters=DeadLetters(database),
         logs=CommunicationLogs(database),
         communications=communications,
+    )
+
+
+def _inbox_streams(database: Database, clock: Clock) -> InboxStreams:
+    return InboxStreams(entries=InboxEntries(database), clock=clock, telemetry=Telemetry())
+
+
+def _batches(database: Database, intake: CommunicationIntake, clock: Clock) -> BatchIntake:
+    return BatchIntake(
+        batches=Batches(database), intake=intake, clock=clock, random_bytes=os.urandom
     )
 
 

@@ -90,3 +90,13 @@ def test_a_file_is_replaced_and_no_other_stays(tmp_path):
 
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_text() == "new"
+
+
+def test_the_host_key_of_sftp_is_made_once(tmp_path):
+    state = StateFolder.open(tmp_path)
+
+    key = state.sftp_host_key
+
+    assert key.startswith("-----BEGIN OPENSSH PRIVATE KEY-----")
+    assert StateFolder.open(tmp_path).sftp_host_key == key
+    assert (tmp_path / "sftp-host-key").stat().st_mode & 0o777 == 0o600

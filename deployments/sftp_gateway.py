@@ -1,0 +1,35 @@
+"""SftpGateway: the actor that takes files by SFTP.
+
+A shell only: what a client may do, and when a file is complete, is decided in `cdp.sftp`. Uploads
+lie in a spool on the disk of its node, so whoever starts it anew starts it there.
+"""
+
+from typing import Any, Final
+
+from deployments.component import Component
+
+FOR_GOOD_S: Final = 3_600.0
+
+
+class SftpGateway:
+    """Listens while it lives; what was under way when it died may be resumed by its client."""
+
+    def __init__(self, name: str) -> None:
+        self._component = Component("sftp-gateway", name)
+        self._gateway = self._component.wiring.sftp_gateway()
+        self._port: int | None = None
+        self._component.loop("listen", self._listen)
+        self._component.heartbeat(self._facts)
+
+    async def _listen(self) -> float:
+        if self._port is None:
+            settings = self._component.wiring.settings
+            self._port = await self._gateway.start(settings.sftp_host, settings.sftp_port)
+        return FOR_GOOD_S
+
+    def _facts(self) -> dict[str, Any]:
+        return {"port": self._port}
+
+    async def ping(self) -> str:
+        """A sign of life."""
+        return self._component.wiring.incarnation
