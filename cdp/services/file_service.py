@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, Final
 
 from cdp.domain.ids import ClientId, fresh_id, text_of
@@ -22,6 +23,8 @@ from cdp.ports.object_store import ObjectStore, ObjectTooLarge, StoreUnavailable
 from cdp.storage.request_files import RequestFiles
 
 STORE_RETRY_S: Final = 10
+UNFINISHED: Final = timedelta(minutes=1)
+"""So long a file may take from the note that it has come to its being there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,11 +108,19 @@ class FileService:
         if not file.size:
             raise Invalid.at("", "empty", "The file is empty.")
         same = await self._files.note_digest(file, since=file.created_at - SAME_FILE, insist=insist)
-        if same is not None:
+        if same is None:
+            return
+        same_id, came_at = same
+        if file.created_at - came_at < UNFINISHED or await self._is_there(file, same_id):
             raise Conflict(
-                f"The same bytes have come within a day, as the file {text_of(same)}. "
+                f"The same bytes have come within a day, as the file {text_of(same_id)}. "
                 "If they are meant, say force=true."
             )
+        # Whoever brought them died before the file was there.
+        await self._files.note_digest(file, since=file.created_at, insist=True)
+
+    async def _is_there(self, file: RequestFile, other: bytes) -> bool:
+        return await self._files.find(file.client_id, other) is not None
 
     async def get(self, client_id: ClientId, file_id: bytes) -> RequestFile:
         """One file.

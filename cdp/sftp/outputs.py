@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import os
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -217,4 +217,7 @@ async def _write(
         raise
     finally:
         os.close(fd)
+        # At once, where it was not read to its end: it may hold a connection.
+        if isinstance(pieces, AsyncGenerator):
+            await pieces.aclose()
     return size

@@ -103,8 +103,8 @@ class RequestFiles:
 
     async def note_digest(
         self, file: RequestFile, *, since: datetime, insist: bool
-    ) -> bytes | None:
-        """Keep that these bytes have come; the file that brought them lately, if one did.
+    ) -> tuple[bytes, datetime] | None:
+        """Keep that these bytes have come; the file that brought them lately, and when, if one did.
 
         Args:
             file: the one that brings them now.
@@ -118,7 +118,7 @@ class RequestFiles:
             await self._digests.update_one(key | outdated, mine, upsert=True)
         except DuplicateKeyError:
             stored = await self._digests.find_one(key)
-            return None if stored is None else stored["file_id"]
+            return None if stored is None else (stored["file_id"], stored["at"])
         return None
 
     async def forget_digest(self, file: RequestFile) -> None:

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -207,6 +208,23 @@ async def test_f3_the_same_bytes_are_taken_once_a_day_unless_they_are_meant(rig)
     again = await sent(wiring, client, people(10), insist=True)
 
     assert again.id != first.id
+    assert (await worked(wiring, again)).checkpoint.counts.accepted == 10
+
+
+async def test_f3_bytes_whose_file_was_lost_before_it_was_there_may_come_again(rig):
+    wiring = rig.process("api")
+    client = await shop(rig, wiring)
+    first = await sent(wiring, client, people(10))
+    # As if its sender had died between the note of its digest and the file itself, a while ago.
+    raw = wiring.database.raw
+    await raw["files"].delete_one({"_id": first.id})
+    with pytest.raises(Conflict):
+        await sent(wiring, client, people(10))
+    long_ago = first.created_at - timedelta(minutes=5)
+    await raw["file_digests"].update_one({"file_id": first.id}, {"$set": {"at": long_ago}})
+
+    again = await sent(wiring, client, people(10))
+
     assert (await worked(wiring, again)).checkpoint.counts.accepted == 10
 
 

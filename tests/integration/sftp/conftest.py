@@ -13,8 +13,11 @@ from tests.integration.sftp.rig import Sftp, new_client
 
 @pytest_asyncio.fixture(scope="session")
 async def sftp_database(embedded: Embedded) -> AsyncIterator[Database]:
-    database = Database(embedded.mongo_uri("admin"), component="sftp-test")
-    await migrate(database)
+    migrating = Database(embedded.mongo_uri("migrate"), component="migrate")
+    await migrate(migrating)
+    await migrating.close()
+    # As the user that the gateway is, with the rights of that one.
+    database = Database(embedded.mongo_uri("platform"), component="sftp-test")
     yield database
     await database.close()
 

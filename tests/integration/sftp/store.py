@@ -54,12 +54,11 @@ class MemoryObjects:
     async def download_url(self, key: str, *, valid_for: timedelta) -> SignedUrl | None:
         return None
 
+    async def remove_leftovers(self, *, older_than: timedelta = LEFTOVER_AGE) -> int:
+        return 0
+
     async def close(self) -> None:
         """Nothing is open."""
 
     def _stored(self, key: str) -> StoredObject:
         return StoredObject(key=key, size=len(self.objects[key]), stored_at=SystemClock().now())
-
-    async def remove_leftovers(self, *, older_than: timedelta = LEFTOVER_AGE) -> int:
-        """See `ObjectStore.remove_leftovers`."""
-        return 0

@@ -54,7 +54,7 @@ class Gateways:
 
 @pytest_asyncio.fixture
 async def gateways(stopped: Sftp, embedded: Embedded) -> AsyncIterator[Gateways]:
-    gateways = Gateways(stopped, embedded.mongo_uri("admin"))
+    gateways = Gateways(stopped, embedded.mongo_uri("platform"))
     yield gateways
     await gateways.kill()
 
