@@ -209,7 +209,10 @@ async def test_a_wrong_parameter_is_refused_by_name(tenant: Tenant, query, point
     assert list(answer.pointers) == [pointer]
 
 
-MAKES = tuple(f"PUT /{kind}/{{name}}" for kind in ("templates", "segments", "senders", "campaigns"))
+MAKES = tuple(
+    f"PUT /{kind}/{{name}}"
+    for kind in ("templates", "segments", "senders", "campaigns", "sftp-accounts")
+)
 """Routes that make a thing of one's own where there is none."""
 
 

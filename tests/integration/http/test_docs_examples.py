@@ -20,6 +20,7 @@ FILES = {
     "bounced.csv": "recipient\nada@example.org\n",
     "examples/uploads/appointments.csv": "email\nada@example.org\n",
 }
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIHSYgFYu5/JlPcMNUkBIxQyzEQa/s+U088wVcBG1/xv"
 FORM = "multipart/form-data; boundary=cut"
 
 
@@ -46,7 +47,7 @@ def parsed(words: list[str]) -> Shown:
             case "-X":
                 call.method = next(rest)
             case "-d" | "--data-binary":
-                given = next(rest)
+                given = next(rest).replace("$(cat id_ed25519.pub)", PUBLIC_KEY)
                 call.body = FILES[given[1:]] if given.startswith("@") else given
                 call.method = "POST" if call.method == "GET" else call.method
             case "-F":

@@ -53,16 +53,16 @@ async def test_after_a_replay_attempts_count_anew_and_their_numbers_go_on(rig, s
     client = await rig.client(wiring, attempts_max=3)
     items = await accept_many(wiring, client.id, 5)
     # Of six attempts the sixth succeeds: three before the replay, three after it.
-    smtp.on(Phase.DOT, reply("451 4.3.0 Later"), times=5 * 5)
+    smtp.on(Phase.DOT, reply("451 4.3.0 Later"), times=5 * 3)
     await shard.settle(items)
     assert await statuses(wiring, items) == {Status.UNDELIVERABLE: 5}
 
-    opened = await replayed(wiring, items)
-
-    assert {(item.status, item.attempt, item.replayed_after) for item in opened} == {
-        (Status.ACCEPTED, 3, 3)
-    }
-    await shard.settle(items)
+    for item in items:
+        # One by one: together, one may be so much quicker that it meets another's refusals.
+        smtp.on(Phase.DOT, reply("451 4.3.0 Later"), times=2)
+        [opened] = await replayed(wiring, [item])
+        assert (opened.status, opened.attempt, opened.replayed_after) == (Status.ACCEPTED, 3, 3)
+        await shard.settle([item])
     assert await statuses(wiring, items) == {Status.DELIVERED: 5}
     for item in items:
         events = await events_of(wiring, item)
