@@ -69,12 +69,12 @@ def test_an_account_is_added_changed_listed_and_removed(account, tmp_path):
     file = tmp_path / "id.pub"
     file.write_text(f"{key_line()} somebody@laptop\n")
 
-    added = account("add", NAME, "acme-crm", str(file), "--template", "welcome")
-    twice = account("add", NAME, "acme-crm", str(file))
-    closed = account("set", NAME, "acme-crm", "--disabled", "--quota-files", "20")
+    added = account("add", NAME, "acme-orders", str(file), "--template", "welcome")
+    twice = account("add", NAME, "acme-orders", str(file))
+    closed = account("set", NAME, "acme-orders", "--disabled", "--quota-files", "20")
     listed = account("list", NAME)
-    removed = account("remove", NAME, "acme-crm")
-    again = account("remove", NAME, "acme-crm")
+    removed = account("remove", NAME, "acme-orders")
+    again = account("remove", NAME, "acme-orders")
 
     assert added[0] == 0, added
     assert "ssh-ed25519 SHA256:" in added[1]
