@@ -33,6 +33,7 @@ case $target in
   tests)
     # Its master starts as root only.
     [ "$(id -u)" -ne 0 ] || has_program postfix || missing+=(postfix)
+    has_program sftp || missing+=(openssh-client)
     has_program apt-get || missing=()
     ;;
   bench)
