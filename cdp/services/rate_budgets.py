@@ -44,6 +44,8 @@ class RateBudgets:
     async def _learn(self, keys: set[str]) -> None:
         if len(self._book) > KEYS_MAX:
             self._book.forget_idle(self._clock.now().timestamp())
+            gone = self._book.unknown(self._stored_to)
+            self._stored_to = {k: to for k, to in self._stored_to.items() if k not in gone}
         unknown = self._book.unknown(keys)
         if unknown:
             stored = await self._spent.spent_to(self._channel, unknown)
