@@ -1,6 +1,6 @@
 """Between a file and the front door: how its rows are read, and how they are taken in."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -56,8 +56,9 @@ class Stretch:
 class RowSource(Protocol):
     """Reads files."""
 
-    def stretches(self, file: RequestFile, begin: Checkpoint) -> AsyncIterator[Stretch]:
-        """The rows from a checkpoint on. The same file gives the same stretches.
+    def stretches(self, file: RequestFile, begin: Checkpoint) -> AsyncGenerator[Stretch, None]:
+        """The rows from a checkpoint on. The same file gives the same stretches. Who stops early
+        closes it, which gives the stored file back.
 
         Raises:
             FileUnreadable: it is none of the formats, is broken, or has gone.

@@ -126,14 +126,6 @@ class FileIngestionService:
                 await self._begin_batch(file)
             file = await self._pass(file, again=again)
             again = False
-        if file.state is FileState.DONE:
-            counts = file.checkpoint.counts
-            await self._batches.finish(
-                BatchId(file.id),
-                accepted=counts.accepted,
-                rejected=counts.rejected,
-                results=counts.accepted,
-            )
 
     async def _begin_batch(self, file: RequestFile) -> None:
         batch = Batch(id=BatchId(file.id), client_id=file.client_id, created_at=file.created_at)
@@ -144,20 +136,30 @@ class FileIngestionService:
         checking = file.state is FileState.CHECKING
         begin = (file.checked or Checkpoint()) if checking else file.checkpoint
         try:
-            async for stretch in self._stretches(file, begin):
-                taken = await self._take(file, stretch.rows, again=again)
-                again = False
-                checkpoint = await self._settled(file, begin, stretch, taken)
-                file = await self._save(advanced(file, checkpoint, at=self._clock.now()), file)
-                begin = checkpoint
-                self.rows += len(stretch.rows)
+            async with contextlib.aclosing(self._source.stretches(file, begin)) as stretches:
+                async for stretch in stretches:
+                    problems = await self._take(file, stretch.rows, again=again)
+                    again = False
+                    begin = await self._settled(file, begin, stretch, problems)
+                    file = await self._save(advanced(file, begin, at=self._clock.now()), file)
+                    self.rows += len(stretch.rows)
         except FileUnreadable as error:
             broken = failed(file, reason=error.reason, detail=error.detail, at=self._clock.now())
             return await self._save(broken, file)
-        return await self._save(read_through(file, at=self._clock.now()), file)
+        after = read_through(file, at=self._clock.now())
+        if after.state is FileState.DONE:
+            # First, since nobody looks at a file again that is done.
+            await self._finish_batch(after)
+        return await self._save(after, file)
 
-    def _stretches(self, file: RequestFile, begin: Checkpoint) -> AsyncIterator[Stretch]:
-        return self._source.stretches(file, begin)
+    async def _finish_batch(self, file: RequestFile) -> None:
+        counts = file.checkpoint.counts
+        await self._batches.finish(
+            BatchId(file.id),
+            accepted=counts.accepted,
+            rejected=counts.rejected,
+            results=counts.accepted,
+        )
 
     async def _take(
         self, file: RequestFile, rows: Sequence[FileRow], *, again: bool

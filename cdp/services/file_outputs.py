@@ -3,7 +3,8 @@
 Both are read from what is stored, a piece at a time, so they may be as long as the file.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, Final
 
 from cdp.domain.ids import BatchId, RequestId, ResultId, derived_id, text_of
@@ -29,19 +30,20 @@ class FileOutputs:
         self._results = results
         self._id_key = id_key
 
-    async def rejects(self, file: RequestFile) -> AsyncIterator[bytes]:
+    async def rejects(self, file: RequestFile) -> AsyncGenerator[bytes, None]:
         """CSV: row, column, code, reason, and the row as it stands in the file."""
         yield csv_lines([REJECT_COLUMNS])
         checkpoint = file.checked if not file.checkpoint.parts and file.checked else file.checkpoint
         for part in range(checkpoint.parts):
             try:
-                async for piece in self._store.read(file.rejects_key(part)):
-                    yield piece
+                async with aclosing(self._store.read(file.rejects_key(part))) as pieces:
+                    async for piece in pieces:
+                        yield piece
             except ObjectMissing:
                 # Its time is over; the rows count as rejected all the same.
                 continue
 
-    async def results(self, file: RequestFile) -> AsyncIterator[bytes]:
+    async def results(self, file: RequestFile) -> AsyncGenerator[bytes, None]:
         """CSV: one line for each row that was read so far, in their order."""
         yield csv_lines([RESULT_COLUMNS])
         last = file.checkpoint.counts.rows

@@ -1,6 +1,7 @@
 """`RowSource`: the rows of a stored file, whatever its format, from wherever somebody left off."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any, Final
 
@@ -29,12 +30,13 @@ class StoredBytes:
         self.size = file.size
         self.read_to = 0
 
-    async def read(self, offset: int) -> AsyncIterator[bytes]:
+    async def read(self, offset: int) -> AsyncGenerator[bytes, None]:
         """Its bytes from there on."""
         self.read_to = offset
-        async for chunk in self._store.read(self._key, offset=offset):
-            self.read_to += len(chunk)
-            yield chunk
+        async with aclosing(self._store.read(self._key, offset=offset)) as chunks:
+            async for chunk in chunks:
+                self.read_to += len(chunk)
+                yield chunk
 
 
 class FileRows:
@@ -43,7 +45,9 @@ class FileRows:
     def __init__(self, *, store: ObjectStore) -> None:
         self._store = store
 
-    async def stretches(self, file: RequestFile, begin: Checkpoint) -> AsyncIterator[Stretch]:
+    async def stretches(
+        self, file: RequestFile, begin: Checkpoint
+    ) -> AsyncGenerator[Stretch, None]:
         """See `RowSource.stretches`."""
         source = StoredBytes(self._store, file)
         rows = _opened(file, begin)
@@ -51,12 +55,13 @@ class FileRows:
         refusal: FileUnreadable | None = None
         try:
             pieces = plain_bytes(source, bytes_max=PLAIN_BYTES_MAX, offset=rows.offset)
-            async for some in batches(pieces, rows.reader):
-                gathered += some
-                while len(gathered) >= STRETCH:
-                    _require_not_too_many(gathered[STRETCH - 1].number)
-                    yield _stretch(rows, gathered[:STRETCH], source)
-                    del gathered[:STRETCH]
+            async with aclosing(batches(pieces, rows.reader)) as read:
+                async for some in read:
+                    gathered += some
+                    while len(gathered) >= STRETCH:
+                        _require_not_too_many(gathered[STRETCH - 1].number)
+                        yield _stretch(rows, gathered[:STRETCH], source)
+                        del gathered[:STRETCH]
         except (ObjectMissing, FileRefused) as error:
             refusal = _unreadable(error)
         # The rows before that are good, and are not lost by it.

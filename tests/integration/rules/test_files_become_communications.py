@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from cdp.domain.client import Client
+from cdp.domain.ids import BatchId
 from cdp.domain.request_file import FileSource, FileState, RequestFile
 from cdp.errors import Conflict, Invalid
 from cdp.ports.row_intake import Taken
 from cdp.services.file_ingestion_service import FileIngestionService
 from cdp.services.file_service import NewFile
+from cdp.storage.batches import Batches
 from cdp.wiring import Wiring
 from tests.integration.rules.rig import Rig
 
@@ -135,6 +137,42 @@ async def test_f4_whoever_goes_on_after_a_death_doubles_nothing(rig, dies_after)
     assert await stored_of(wiring, file) == counts.accepted == ROWS - 90
     rejects = await table(wiring.file_outputs().rejects(done))
     assert [int(row["row"]) for row in rejects] == [50 * n for n in range(1, 91)]
+
+
+@pytest.mark.parametrize("dies_at", ["before its books", "between", "after"])
+async def test_f4_a_file_that_is_done_has_its_books_closed_whatever_dies(rig, dies_at):
+    wiring = rig.process("api")
+    client = await shop(rig, wiring)
+    file = await sent(wiring, client, people(30))
+    service: Any = ingestion(wiring)
+    true_finish, true_save = service._finish_batch, service._save
+
+    class Died(BaseException):
+        pass
+
+    async def finish(of) -> None:
+        if dies_at == "before its books":
+            raise Died
+        await true_finish(of)
+
+    async def save(changed, before):
+        if changed.state is FileState.DONE and dies_at == "between":
+            raise Died
+        saved = await true_save(changed, before)
+        if changed.state is FileState.DONE:
+            raise Died
+        return saved
+
+    service._finish_batch, service._save = finish, save
+    with pytest.raises(Died):
+        await service.step()
+    done = await worked(wiring, file)
+
+    assert done.state is FileState.DONE
+    batch = await Batches(wiring.database).of_client(client.id, BatchId(file.id))
+    assert batch is not None
+    assert (batch.accepted, batch.rejected, batch.results) == (30, 0, 30)
+    assert await stored_of(wiring, file) == 30
 
 
 async def test_two_at_once_never_work_on_one_file(rig):
