@@ -1,11 +1,18 @@
 """What a handler gives back: one whole answer, sent as it is."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import logging
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 from starlette.types import Send
+
+from cdp.errors import OutcomeUnknown
+from cdp.ports.object_store import ObjectMissing, StoreUnavailable
+
+log = logging.getLogger(__name__)
 
 JSON: Final = b"application/json"
 NO_STORE: Final = (b"cache-control", b"no-store")
@@ -41,18 +48,21 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamedAnswer(Answer):
-    """An answer that is made while it is sent. Where something fails by then, it has no end."""
+    """An answer that is made while it is sent: what can be refused is refused before."""
 
-    pieces: AsyncIterator[bytes]
+    pieces: AsyncGenerator[bytes, None]
 
     async def send(self, send: Send) -> None:
-        """Send it piece by piece; what is wrong before the first is answered as ever."""
-        first = await anext(self.pieces, b"")
+        """Send it piece by piece. Where what is stored goes away, it breaks off and has no end."""
         headers = [(b"content-type", self.content_type), NO_STORE, NO_SNIFF, *self.headers]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        await send({"type": "http.response.body", "body": first, "more_body": True})
-        async for piece in self.pieces:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        try:
+            async with aclosing(self.pieces) as pieces:
+                async for piece in pieces:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+        except (OutcomeUnknown, ObjectMissing, StoreUnavailable) as error:
+            log.warning("an answer broke off", extra={"error": type(error).__name__})
+            return
         await send({"type": "http.response.body", "body": b""})
 
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from cdp.domain.request_file import FILE_BYTES_MAX, FileState
+from cdp.http.batch_results import CSV
 from cdp.http.endpoint import Operation, Route
 from cdp.http.file_models import FileOptionsIn, FileOut, FilePage
 from cdp.http.files import (
     BODIES,
-    CSV,
     UPLOAD_S,
     cancel_file,
     get_file,

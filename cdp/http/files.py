@@ -1,6 +1,6 @@
 """`/files`: files of requests, sent in one call and worked on afterwards."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
@@ -15,6 +15,7 @@ from cdp.domain.request_file import (
 )
 from cdp.errors import Invalid, UnsupportedMediaType
 from cdp.http.answer import Answer, StreamedAnswer, json_answer
+from cdp.http.batch_results import CSV
 from cdp.http.batches import NDJSON
 from cdp.http.body import Body
 from cdp.http.call import Call
@@ -25,7 +26,6 @@ from cdp.http.pagination import cursor_of, limit_of, page_of
 from cdp.http.parameters import QueryReader, id_in_path, known_parameters
 from cdp.services.file_service import NewFile
 
-CSV: Final = "text/csv"
 OCTETS: Final = "application/octet-stream"
 GZIP: Final = "application/gzip"
 ZIP: Final = "application/zip"
@@ -161,7 +161,7 @@ def _stem(file: RequestFile) -> str:
     return plain.strip(". ") or "file"
 
 
-def _csv(pieces: AsyncIterator[bytes], name: str) -> Answer:
+def _csv(pieces: AsyncGenerator[bytes, None], name: str) -> Answer:
     return StreamedAnswer(
         status=200,
         body=b"",

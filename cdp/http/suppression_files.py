@@ -2,18 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
-
-from starlette.types import Send
 
 from cdp.channels.table import CHANNELS
 from cdp.domain.ids import ClientId
 from cdp.domain.suppression import Suppression
-from cdp.errors import CdpError, Invalid, OutcomeUnknown
-from cdp.file_formats.csv_output import CONTENT_TYPE
-from cdp.http.answer import NO_SNIFF, NO_STORE, Answer, json_answer
+from cdp.errors import CdpError, Invalid
+from cdp.http.answer import Answer, StreamedAnswer, json_answer
 from cdp.http.batch_results import CSV, raw_of
 from cdp.http.batches import NDJSON
 from cdp.http.body import BATCH_BYTES_MAX, Body, media_type
@@ -157,21 +154,36 @@ async def export_suppressions(call: Call) -> Answer:
     pages = exported(call.services.suppressions, call.caller.client.id, named)
     # What can be refused is refused before the file begins.
     first = await anext(pages)
-    return Export(
+    is_csv = form == "csv"
+    return StreamedAnswer(
         status=200,
         body=b"",
-        content_type=CONTENT_TYPE if form == "csv" else NDJSON.encode(),
+        content_type=b"text/csv; charset=utf-8" if is_csv else NDJSON.encode(),
         headers=(
             (
                 b"content-disposition",
                 f'attachment; filename="suppressions.{form}"'.encode(),
             ),
         ),
-        first=first,
-        pages=pages,
-        is_csv=form == "csv",
-        raw=raw,
+        pieces=_pieces(first, pages, is_csv=is_csv, raw=raw),
     )
+
+
+async def _pieces(
+    first: Sequence[Suppression],
+    pages: AsyncIterator[Sequence[Suppression]],
+    *,
+    is_csv: bool,
+    raw: bool,
+) -> AsyncGenerator[bytes, None]:
+    """The file, a page at a time."""
+
+    def lines(page: Sequence[Suppression]) -> bytes:
+        return csv_lines(page, raw=raw) if is_csv else json_lines(page)
+
+    yield (csv_head() if is_csv else b"") + lines(first)
+    async for page in pages:
+        yield lines(page)
 
 
 async def exported(
@@ -185,42 +197,3 @@ async def exported(
         if len(page) < PAGE:
             return
         after = page[-1].id
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Export(Answer):
-    """An answer that is made while it is sent, a page at a time."""
-
-    first: Sequence[Suppression]
-    pages: AsyncIterator[Sequence[Suppression]]
-    is_csv: bool
-    raw: bool
-
-    async def send(self, send: Send) -> None:
-        """Send the file. Where MongoDB goes away, it breaks off and has no end."""
-        await send(
-            {
-                "type": "http.response.start",
-                "status": self.status,
-                "headers": [
-                    (b"content-type", self.content_type),
-                    NO_STORE,
-                    NO_SNIFF,
-                    *self.headers,
-                ],
-            }
-        )
-        await self._send_piece(send, (csv_head() if self.is_csv else b"") + self._rows(self.first))
-        try:
-            async for page in self.pages:
-                await self._send_piece(send, self._rows(page))
-        except OutcomeUnknown:
-            log.warning("an export broke off")
-            return
-        await send({"type": "http.response.body", "body": b""})
-
-    def _rows(self, page: Sequence[Suppression]) -> bytes:
-        return csv_lines(page, raw=self.raw) if self.is_csv else json_lines(page)
-
-    async def _send_piece(self, send: Send, piece: bytes) -> None:
-        await send({"type": "http.response.body", "body": piece, "more_body": True})

@@ -7,14 +7,14 @@ whoever takes over after a crash gives less for that long, never more.
 import asyncio
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
+from cdp.domain.ids import EPOCH
 from cdp.domain.rate_budget import Grant, RateBook, Want
 from cdp.ports.clock import Clock
 from cdp.storage.budgets import SpentBudgets
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SLICE_S: Final = 1.0
 KEYS_MAX: Final = 10_000
 """With more, those are forgotten that are full."""

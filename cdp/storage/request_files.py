@@ -1,11 +1,11 @@
 """`files`: files of requests, and `file_digests`: what came lately, by what it holds."""
 
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 
 from pymongo.errors import DuplicateKeyError
 
-from cdp.domain.ids import ClientId
+from cdp.domain.ids import EPOCH, ClientId
 from cdp.domain.request_file import (
     OPEN,
     Checkpoint,
@@ -130,7 +130,7 @@ _OPTIONAL = ("reason", "detail", "checked", "started_at", "ended_at")
 
 
 def _lease(holder: str | None) -> Document:
-    return {"holder": holder, "lease_until": datetime(1970, 1, 1, tzinfo=UTC)}
+    return {"holder": holder, "lease_until": EPOCH}
 
 
 def _leasing(holder: str, ttl_s: float) -> Document:
