@@ -1,17 +1,12 @@
 """`cdp sftp account`, as somebody types it, on a real MongoDB."""
 
-import asyncio
-import os
-
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from cdp.cli.main import app
-from cdp.settings import Settings
-from cdp.wiring import Wiring
+from tests.integration.typed_commands import make_client, settings_of
 
 NAME = "acme-of-the-sftp-commands"
 
@@ -20,24 +15,7 @@ NAME = "acme-of-the-sftp-commands"
 def client(embedded):
     """A client whose name is typed; it has no account at first."""
 
-    async def make():
-        uri = SecretStr(embedded.mongo_uri("migrate"))
-        migrating = Wiring(Settings(mongo_migrate_uri=uri), component="migrate")
-        await migrating.migrate()
-        await migrating.close()
-        wiring = Wiring(
-            Settings(
-                mongo_uri=SecretStr(embedded.mongo_uri("platform")),
-                key_pepper=SecretStr("22" * 32),
-                id_key=SecretStr("11" * 32),
-                tracking_key=SecretStr("33" * 32),
-            ),
-            component="cli",
-        )
-        await wiring.access_service().create_client(NAME)
-        await wiring.close()
-
-    asyncio.run(make())
+    make_client(embedded, NAME)
     return NAME
 
 
@@ -46,14 +24,7 @@ def account(embedded, client):
     """Runs `cdp sftp account ...`; the exit status and what was said."""
 
     def run(*words, text=None):
-        env = {
-            **os.environ,
-            "CDP_MONGO_URI": embedded.mongo_uri("platform"),
-            "CDP_MONGO_MIGRATE_URI": embedded.mongo_uri("migrate"),
-            "CDP_MONGO_TRACKING_URI": embedded.mongo_uri("tracking"),
-            "CDP_KEY_PEPPER": "22" * 32,
-            "COLUMNS": "200",
-        }
+        env = settings_of(embedded)
         result = CliRunner().invoke(app, ["sftp", "account", *words], env=env, input=text)
         return result.exit_code, result.output
 

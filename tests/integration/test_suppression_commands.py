@@ -1,53 +1,19 @@
 """`cdp suppression`, as somebody types it, on a real MongoDB."""
 
-import asyncio
-import os
-
 import pytest
-from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from cdp.cli.main import app
-from cdp.settings import Settings
-from cdp.wiring import Wiring
+from tests.integration.typed_commands import make_client, settings_of
 
 NAME = "acme-of-the-commands"
-
-
-def settings_of(embedded):
-    return {
-        "CDP_MONGO_URI": embedded.mongo_uri("platform"),
-        "CDP_MONGO_MIGRATE_URI": embedded.mongo_uri("migrate"),
-        "CDP_MONGO_TRACKING_URI": embedded.mongo_uri("tracking"),
-        "CDP_KEY_PEPPER": "22" * 32,
-        "COLUMNS": "200",
-    }
 
 
 @pytest.fixture(scope="module")
 def client(embedded):
     """A client whose name is typed; its list is empty at first."""
 
-    async def make():
-        migrating = Wiring(
-            Settings(mongo_migrate_uri=SecretStr(embedded.mongo_uri("migrate"))),
-            component="migrate",
-        )
-        await migrating.migrate()
-        await migrating.close()
-        wiring = Wiring(
-            Settings(
-                mongo_uri=SecretStr(embedded.mongo_uri("platform")),
-                key_pepper=SecretStr("22" * 32),
-                id_key=SecretStr("11" * 32),
-                tracking_key=SecretStr("33" * 32),
-            ),
-            component="cli",
-        )
-        await wiring.access_service().create_client(NAME)
-        await wiring.close()
-
-    asyncio.run(make())
+    make_client(embedded, NAME)
     return NAME
 
 
@@ -56,7 +22,7 @@ def cdp(embedded, client):
     """Runs `cdp suppression ...`; the exit status and what was said."""
 
     def run(verb, *words):
-        env = {**os.environ, **settings_of(embedded)}
+        env = settings_of(embedded)
         result = CliRunner().invoke(app, ["suppression", verb, client, *words], env=env)
         return result.exit_code, result.output
 
