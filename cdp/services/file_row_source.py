@@ -79,7 +79,9 @@ def _opened(file: RequestFile, begin: Checkpoint) -> "_CsvFile | _NdjsonFile":
 
 
 def _stretch(rows: "_CsvFile | _NdjsonFile", done: Sequence[Any], source: StoredBytes) -> Stretch:
-    position = {**rows.position_of(done[-1]), "source_offset": source.read_to}
+    position = dict(rows.position_of(done[-1]))
+    # What was read is ahead of the rows; of a packed file it is all that can be said.
+    position["source_offset"] = min(position["offset"], source.read_to)
     try:
         return Stretch(rows=[rows.row(each) for each in done], position=position)
     except FileRefused as refused:
