@@ -10,12 +10,13 @@ from cdp.domain.ids import BatchId
 from cdp.domain.request_file import RequestFile
 from cdp.errors import CdpError, Invalid, NotFound, Overloaded
 from cdp.file_formats.columns import with_defaults
+from cdp.file_formats.faults import RowFault
 from cdp.http.chunk_intake import CHUNK, ChunkIntake, Tally, check_chunk, take_chunk
 from cdp.http.intake_services import IntakeServices
 from cdp.http.items import Item, Parsed
 from cdp.http.json_input import loads
 from cdp.http.problems import document_of
-from cdp.ports.row_intake import FileRow, RowProblem, Taken
+from cdp.ports.row_intake import FileRow, Taken
 from cdp.services.access_service import Caller
 from cdp.services.batch_intake import OpenBatch
 
@@ -37,12 +38,12 @@ class _RowTally:
     """What became of rows, by number."""
 
     rows: dict[int, FileRow]
-    problems: dict[int, RowProblem] = field(default_factory=dict)
+    faults: dict[int, RowFault] = field(default_factory=dict)
     later: dict[int, float] = field(default_factory=dict)
     accepted: set[int] = field(default_factory=set)
 
     def knows(self, index: int) -> bool:
-        return index in self.problems or index in self.later or index in self.accepted
+        return index in self.faults or index in self.later or index in self.accepted
 
     def accept(self, index: int, _request: CommunicationRequest) -> None:
         self.accepted.add(index)
@@ -52,7 +53,7 @@ class _RowTally:
             # Nothing was decided on the row itself.
             self.later[index] = error.retry_after_s
         else:
-            self.problems[index] = problem_of(self.rows[index], error)
+            self.faults[index] = fault_of(self.rows[index], error)
 
 
 class HttpRowIntake:
@@ -97,7 +98,7 @@ class HttpRowIntake:
             )
         )
         return Taken(
-            problems=tally.problems,
+            faults=tally.faults,
             later=frozenset(tally.later),
             retry_after_s=max(tally.later.values(), default=0.0),
         )
@@ -119,13 +120,15 @@ def _request_of(row: FileRow) -> Any:
     return value
 
 
-def problem_of(row: FileRow, error: CdpError) -> RowProblem:
+def fault_of(row: FileRow, error: CdpError) -> RowFault:
     """The first thing that is wrong with a row, by the column that it stands in."""
     if isinstance(error, Invalid):
         first = error.errors[0]
         # What no column says came from the file's options.
         column = row.column_of(first.pointer) or first.pointer.rpartition("/")[2]
-        return RowProblem(column=column, code=first.code, detail=first.detail)
+        return RowFault(row=row.number, column=column, code=first.code, detail=first.detail)
     document = document_of(error)
     code = str(document["type"]).rpartition(":")[2]
-    return RowProblem(column="", code=code, detail=document.get("detail") or document["title"])
+    return RowFault(
+        row=row.number, column="", code=code, detail=document.get("detail") or document["title"]
+    )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from cdp.domain.request_file import Checkpoint, RequestFile
+from cdp.file_formats.faults import RowFault
 
 
 class FileUnreadable(Exception):
@@ -14,16 +15,6 @@ class FileUnreadable(Exception):
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowProblem:
-    """Why a row is rejected."""
-
-    column: str
-    """As the file names it; empty where it is the whole row."""
-    code: str
-    detail: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +31,7 @@ class FileRow:
     """What the file's options fill in, where that is not done yet."""
     column_of: Callable[[str], str] = field(default=lambda _: "")
     """The column that a field came from, by its pointer; empty if from none."""
-    problem: RowProblem | None = None
+    fault: RowFault | None = None
     """Where it is no request at all."""
 
 
@@ -70,16 +61,11 @@ class RowSource(Protocol):
 class Taken:
     """What came of rows."""
 
-    problems: Mapping[int, RowProblem]
+    faults: Mapping[int, RowFault]
     """Of those that are rejected, by number."""
     later: frozenset[int] = frozenset()
     """Those that nothing was decided on: the platform is full, or could not be asked."""
     retry_after_s: float = 0.0
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether all were decided on."""
-        return not self.later
 
 
 class RowIntake(Protocol):

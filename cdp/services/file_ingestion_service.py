@@ -23,13 +23,13 @@ from cdp.domain.request_file import (
     read_through,
 )
 from cdp.errors import OutcomeUnknown
+from cdp.file_formats.faults import RowFault
 from cdp.ports.clock import Clock
 from cdp.ports.object_store import ObjectStore, StoreUnavailable
 from cdp.ports.row_intake import (
     FileRow,
     FileUnreadable,
     RowIntake,
-    RowProblem,
     RowSource,
     Stretch,
     Taken,
@@ -138,9 +138,9 @@ class FileIngestionService:
         try:
             async with contextlib.aclosing(self._source.stretches(file, begin)) as stretches:
                 async for stretch in stretches:
-                    problems = await self._take(file, stretch.rows, again=again)
+                    faults = await self._take(file, stretch.rows, again=again)
                     again = False
-                    begin = await self._settled(file, begin, stretch, problems)
+                    begin = await self._settled(file, begin, stretch, faults)
                     file = await self._save(advanced(file, begin, at=self._clock.now()), file)
                     self.rows += len(stretch.rows)
         except FileUnreadable as error:
@@ -163,18 +163,18 @@ class FileIngestionService:
 
     async def _take(
         self, file: RequestFile, rows: Sequence[FileRow], *, again: bool
-    ) -> dict[int, RowProblem]:
+    ) -> dict[int, RowFault]:
         """Decide on every row, however long the platform is full."""
-        problems = {row.number: row.problem for row in rows if row.problem is not None}
-        open_rows = [row for row in rows if row.problem is None]
+        faults = {row.number: row.fault for row in rows if row.fault is not None}
+        open_rows = [row for row in rows if row.fault is None]
         while open_rows:
             taken = await self._decide(file, open_rows, again=again)
-            problems |= taken.problems
+            faults |= taken.faults
             open_rows = [row for row in open_rows if row.number in taken.later]
             if open_rows:
                 again = True
                 await self._wait(file, taken.retry_after_s)
-        return problems
+        return faults
 
     async def _decide(self, file: RequestFile, rows: Sequence[FileRow], *, again: bool) -> Taken:
         if file.state is FileState.CHECKING:
@@ -193,19 +193,19 @@ class FileIngestionService:
         file: RequestFile,
         begin: Checkpoint,
         stretch: Stretch,
-        problems: dict[int, RowProblem],
+        faults: dict[int, RowFault],
     ) -> Checkpoint:
         """The checkpoint behind a stretch, whose rejects are stored by then."""
         part = begin.parts
-        if problems:
+        if faults:
             content = rejects_part(
-                (row, problems[row.number]) for row in stretch.rows if row.number in problems
+                (row, faults[row.number]) for row in stretch.rows if row.number in faults
             )
             await self._store.put(file.rejects_key(part), _one(content), size_max=PART_BYTES_MAX)
             part += 1
         return Checkpoint(
             counts=begin.counts.plus(
-                accepted=len(stretch.rows) - len(problems), rejected=len(problems)
+                accepted=len(stretch.rows) - len(faults), rejected=len(faults)
             ),
             position=stretch.position,
             parts=part,

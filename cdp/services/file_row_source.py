@@ -13,7 +13,7 @@ from cdp.file_formats.faults import FileRefused
 from cdp.file_formats.ndjson_rows import NdjsonReader, NdjsonRow
 from cdp.file_formats.reading import FileKind, batches, kind_of, plain_bytes
 from cdp.ports.object_store import ObjectMissing, ObjectStore
-from cdp.ports.row_intake import FileRow, FileUnreadable, RowProblem, Stretch
+from cdp.ports.row_intake import FileRow, FileUnreadable, Stretch
 
 PLAIN_BYTES_MAX: Final = 20 * 1024**3
 """Decompressed."""
@@ -154,9 +154,7 @@ class _CsvFile:
 
         made = columns.request_of(row)
         if isinstance(made, list):
-            first = made[0]
-            problem = RowProblem(column=first.column, code=first.code, detail=first.detail)
-            return FileRow(number=row.number, text=text, problem=problem)
+            return FileRow(number=row.number, text=text, fault=made[0])
         channel = made["channel"]
         return FileRow(
             number=row.number,
@@ -187,8 +185,7 @@ class _NdjsonFile:
             return row.line.decode("utf-8", "replace")[:TEXT_MAX]
 
         if row.fault is not None:
-            problem = RowProblem(column="", code=row.fault.code, detail=row.fault.detail)
-            return FileRow(number=row.number, text=text, problem=problem)
+            return FileRow(number=row.number, text=text, fault=row.fault)
         return FileRow(number=row.number, text=text, request=row.line, defaults=self._defaults)
 
 

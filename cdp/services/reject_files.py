@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 
 from cdp.file_formats.csv_output import csv_lines
-from cdp.ports.row_intake import FileRow, RowProblem
+from cdp.file_formats.faults import RowFault
+from cdp.ports.row_intake import FileRow
 
 REJECT_COLUMNS = ("row", "column", "code", "reason", "text")
 
 
-def rejects_part(rejected: Iterable[tuple[FileRow, RowProblem]]) -> bytes:
+def rejects_part(rejected: Iterable[tuple[FileRow, RowFault]]) -> bytes:
     """Lines without a head: row, column, code, reason, and the row as it stands in the file."""
     return csv_lines(
-        (row.number, problem.column, problem.code, problem.detail, row.text())
-        for row, problem in rejected
+        (row.number, fault.column, fault.code, fault.detail, row.text()) for row, fault in rejected
     )
