@@ -34,7 +34,6 @@ BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
     "expires_after_s": (1, 366 * 86_400),
 }
 """The least and the most that each number may be."""
-LANE_WORDS: Final = ("default", "high")
 _ANY_MOMENT: Final = datetime(2026, 1, 5, tzinfo=UTC)
 
 

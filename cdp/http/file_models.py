@@ -88,18 +88,3 @@ class FilePage(Output):
 
     items: list[FileOut]
     next_cursor: str | None
-
-
-class PreviewRowOut(Output):
-    """A row as it would be sent, or why it would be rejected."""
-
-    row: int
-    to: str | None
-    content: dict[str, str] | None
-    problem: dict[str, Any] | None
-
-
-class PreviewOut(Output):
-    """The first rows of a file."""
-
-    items: list[PreviewRowOut]
