@@ -29,7 +29,7 @@ from cdp.embedded.keeper import (
     start_keeper,
     stop_keeper,
 )
-from cdp.embedded.processes import end, end_all, free_port, processes_of, require_free_port
+from cdp.embedded.processes import end, end_all, free_port, processes_named, require_free_port
 from cdp.embedded.state import StateFolder
 from cdp.settings import Environment, Settings
 from cdp.wiring import Wiring
@@ -91,7 +91,7 @@ class LocalCluster:
         names = []
         if (keeper := keeper_status(self.state)) is not None:
             names += [part for part in ("mongod", "mailbox") if getattr(keeper, part) is not None]
-        if any("raylet" in p.name() for p in processes_of(self.state.instance)):
+        if processes_named(self.state.instance, "raylet"):
             names.append("ray")
         return names
 
@@ -316,7 +316,7 @@ class LocalCluster:
 
     def down(self, say: Say) -> int:
         """Stop everything, in order; then end by pid what is left. How many that were."""
-        is_ours = any("raylet" in p.name() for p in processes_of(self.state.instance))
+        is_ours = bool(processes_named(self.state.instance, "raylet"))
         if is_ours or self.settings.ray_address is not None:
             say("Stopping the platform")
             self._stop_serve()
@@ -324,8 +324,7 @@ class LocalCluster:
         stop_keeper(self.state)
         # The raylet ends its workers; what is left, such as a helper of the dashboard that is deaf
         # to SIGTERM, is not waited for.
-        raylets = [p for p in processes_of(self.state.instance) if "raylet" in p.name()]
-        end(raylets, RAYLET_GRACE_S)
+        end(processes_named(self.state.instance, "raylet"), RAYLET_GRACE_S)
         ended = end_all(self.state.instance, GRACE_S)
         self._keep_logs()
         shutil.rmtree(self._temp, ignore_errors=True)

@@ -31,6 +31,21 @@ def processes_of(instance: str) -> list[psutil.Process]:
     return sorted(found, key=_age_order)
 
 
+def processes_named(instance: str, word: str) -> list[psutil.Process]:
+    """Those of `processes_of` with this word in their name, such as raylet."""
+    return with_name(processes_of(instance), word)
+
+
+def with_name(processes: Iterable[psutil.Process], word: str) -> list[psutil.Process]:
+    """Those with this word in their name; one that has ended meanwhile has none."""
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            if word in process.name():
+                found.append(process)
+    return found
+
+
 def is_ours(process: psutil.Process, instance: str) -> bool:
     """Whether the process lives and carries the mark."""
     try:

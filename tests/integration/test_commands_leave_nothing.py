@@ -54,11 +54,7 @@ def nothing_left(root: Path) -> Iterator[StateFolder]:
 def test_a_demo_that_is_interrupted_while_ray_starts_leaves_no_process(tmp_path, number):
     with nothing_left(tmp_path) as state:
         demo = cdp("demo", env=environment(tmp_path))
-
-        def ray_is_there():
-            return any("raylet" in p.name() for p in processes.processes_of(state.instance))
-
-        eventually_sync(ray_is_there, within_s=150)
+        eventually_sync(lambda: processes.processes_named(state.instance, "raylet"), within_s=150)
         demo.send_signal(number)
         demo.communicate(timeout=120)
 

@@ -74,6 +74,16 @@ def test_what_does_not_end_is_killed(instance):
         assert processes.processes_of(instance) == []
 
 
+def test_what_ends_while_it_is_looked_at_has_no_name(instance):
+    with start(instance, "exec sleep 60") as shell:
+        eventually_sync(lambda: processes.processes_named(instance, "sleep"), within_s=10)
+        seen = processes.processes_of(instance)
+        shell.kill()
+
+    assert [process.pid for process in seen] == [shell.pid]
+    assert processes.with_name(seen, "sleep") == []
+
+
 def test_other_installations_are_left_alone(instance):
     with start(instance, "echo ready; exec sleep 60") as shell:
         line_of(shell)
