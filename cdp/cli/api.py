@@ -69,6 +69,10 @@ class Api:
         body = b"" if value is None else _json(value)
         return await self._call("POST", path, body=body, idempotency_key=idempotency_key)
 
+    async def delete(self, path: str) -> None:
+        """Take away what is at this path."""
+        await self._call("DELETE", path)
+
     async def post_raw(
         self, path: str, body: bytes, *, content_type: str, idempotency_key: str = ""
     ) -> Any:

@@ -17,6 +17,7 @@ import typer
 
 from cdp.cli.clients import client_with_sender, keep_key, kept_key
 from cdp.cli.cluster import end
+from cdp.cli.demo_drop import Gateway
 from cdp.cli.demo_facts import Facts
 from cdp.cli.demo_progress import Screen
 from cdp.cli.demo_report import adds_up, print_report, times, verdict
@@ -141,6 +142,7 @@ def perform(cluster: LocalCluster, *, began_at: float, up_s: float | None, keep:
         bank_key=keys.bank,
         run=run,
         examples=EXAMPLES,
+        gateway=gateway_of(cluster),
         ledgers=cluster.state.root / "demo" / run,
         began_at=began_at,
     )
@@ -159,6 +161,13 @@ def perform(cluster: LocalCluster, *, began_at: float, up_s: float | None, keep:
     if keep:
         _where_to_look(cluster, stage, facts)
     return good and verification.is_clean
+
+
+def gateway_of(cluster: LocalCluster) -> Gateway:
+    """Where this installation takes files by SFTP."""
+    given, kept = cluster.settings.sftp_host_key, cluster.state
+    key = kept.sftp_host_key if given is None else given.get_secret_value()
+    return Gateway.of(cluster.settings.sftp_host, cluster.settings.sftp_port, key)
 
 
 async def prepare(wiring: Wiring) -> Keys:

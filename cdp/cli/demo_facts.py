@@ -169,9 +169,8 @@ class Facts:
 
     @property
     def accepted_per_s(self) -> float:
-        """While the shop was posting its campaign, on both channels."""
-        accepted = sum(sender.accepted for sender in self.of_campaign)
-        return accepted / max(self.posting_ended_at - self.posting_began_at, 0.001)
+        """Of the shop's emails, while it was posting them."""
+        return self.shop.accepted / max(self.posting_ended_at - self.posting_began_at, 0.001)
 
     @property
     def first_arrival_s(self) -> float | None:

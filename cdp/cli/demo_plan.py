@@ -1,8 +1,8 @@
 """What the demonstration sends, and what must come of it. Pure: no clock, no network.
 
-The shop's campaign is the file in `examples/`: an email to each person, and for each member a
-webhook to the shop's own system beside it. Some requests are broken on purpose. The bank's password
-resets are made up here.
+The shop's campaign is the file in `examples/`: an email to each person, posted in batches, and for
+each member a webhook to the shop's own system, dropped as a file. Some are broken on purpose. The
+bank's password resets are made up here.
 """
 
 import csv
@@ -61,7 +61,7 @@ class Expected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """One call of `/communications/batch`."""
+    """What goes at once: a call of `/communications/batch`, or a file."""
 
     number: int
     items: tuple[Item, ...]
@@ -166,16 +166,17 @@ def email_batches(
         yield batch_of(number, mixed, content_type=kind, broken=len(broken))
 
 
-def webhook_batches(
-    people: Iterable[Mapping[str, str]], *, campaign: str, url: str
-) -> Iterator[Batch]:
-    """The webhooks: one for each member."""
+def webhook_file(people: Iterable[Mapping[str, str]], *, campaign: str, url: str) -> Batch:
+    """The webhooks, one for each member, as one file; two rows of it are broken."""
     members = (person for person in people if segment_of(person) == MEMBERS)
-    items = (webhook_item(person, campaign=campaign, url=url) for person in members)
-    number = 0
-    while chunk := list(islice(items, BATCH)):
-        number += 1
-        yield batch_of(number, chunk, content_type=NDJSON)
+    items = [webhook_item(person, campaign=campaign, url=url) for person in members]
+    broken = [
+        {**items[0], "to": [{**items[0]["to"][0], "url": "baskets, please"}]},
+        {**items[-1], "segment": "strangers"},
+    ]
+    middle = len(items) // 2
+    mixed = [*items[:middle], *broken, *items[middle:]]
+    return batch_of(0, mixed, content_type=NDJSON, broken=len(broken))
 
 
 def send_at_of(index: int, now: datetime) -> str:

@@ -28,7 +28,7 @@ _ROWS: Final[tuple[tuple[str, Callable[[SenderFacts], int]], ...]] = (
     ("clicked", lambda s: s.clicked),
 )
 _NOTES: Final = {
-    "accepted": "answered 202, durably stored",
+    "accepted": "202, or a row of the file",
     "rejected": "invalid on purpose, below",
     "delivered": "in the mailbox",
     "undeliverable": "550: there is no such user",
@@ -52,9 +52,9 @@ def print_report(console: Console, facts: Facts) -> None:
     console.print()
     console.print(_campaign(facts))
     console.print(_campaign_times(facts), style="dim", highlight=False)
-    if facts.shop.refusals:
+    if refusals := Counter(facts.shop.refusals) + Counter(facts.webhooks.refusals):
         console.print()
-        console.print(_refusals(facts.shop))
+        console.print(_refusals(refusals))
     console.print()
     console.print(_speed(facts))
     console.print(_rates(facts), style="dim", highlight=False)
@@ -130,11 +130,11 @@ def _campaign_times(facts: Facts) -> str:
     )
 
 
-def _refusals(sender: SenderFacts) -> Table:
-    table = _table("Why some were refused, as the API says it")
+def _refusals(refusals: Mapping[str, int]) -> Table:
+    table = _table("Why some were refused, as the API and the file of rejects say it")
     table.add_column("", justify="right")
     table.add_column("field: reason", overflow="fold")
-    for reason, count in sorted(sender.refusals.items()):
+    for reason, count in sorted(refusals.items()):
         table.add_row(f"{count}", Text(reason))
     return table
 
@@ -153,7 +153,7 @@ def _rates(facts: Facts) -> str:
     delivered = facts.delivered_per_s
     mean = "nothing arrived" if delivered is None else f"{delivered:,.0f}/s"
     return (
-        f"{facts.accepted_per_s:,.0f} messages/s accepted while posting;\n"
+        f"{facts.accepted_per_s:,.0f} emails of the shop/s accepted while it was posting them;\n"
         f"{facts.busiest_per_s:,} delivered in the busiest second, {mean} from the first accept "
         "to the\nlast arrival, waits for retries included."
     )

@@ -18,6 +18,7 @@ from cdp.cli import demo_setup as setup
 from cdp.cli.api import Api
 from cdp.cli.demo_checks import FINISHED
 from cdp.cli.demo_client import Inbox, Ledger
+from cdp.cli.demo_drop import Dropper, Gateway
 from cdp.cli.demo_facts import (
     CampaignFacts,
     Facts,
@@ -57,6 +58,8 @@ class Stage:
     run: str
     """Names this run in campaigns and addresses."""
     examples: Path
+    gateway: Gateway
+    """Where the shop's file is dropped."""
     ledgers: Path
     """The folder that the ledgers are written to."""
     began_at: float
@@ -105,17 +108,21 @@ class Demonstration:
         def api(key: str) -> Api:
             return Api(session, base=stage.api, key=key, patience_s=DEADLINE_S)
 
-        def shop(channel: str, standing: SenderStanding) -> Shop:
-            return Shop(
-                api(stage.shop_key),
-                campaign=stage.campaign,
-                channel=channel,
-                accepted=accepted,
-                standing=standing,
-            )
-
-        self._shop = shop("email", standing.shop)
-        self._webhooks = shop("webhook", standing.webhooks)
+        self._shop = Shop(
+            api(stage.shop_key),
+            campaign=stage.campaign,
+            channel="email",
+            accepted=accepted,
+            standing=standing.shop,
+        )
+        self._webhooks = Dropper(
+            api(stage.shop_key),
+            campaign=stage.campaign,
+            channel="webhook",
+            accepted=accepted,
+            standing=standing.webhooks,
+            gateway=stage.gateway,
+        )
         self._bank = Bank(
             api(stage.bank_key),
             campaign=f"resets-{stage.run}",
@@ -139,23 +146,25 @@ class Demonstration:
     async def run(self, show: Show) -> Facts:
         """Do all of it, and find out what came of it."""
         folder = self._stage.examples / "templates"
+        await self._webhooks.open_account()
         await self._shop.set_up(folder)
         await self._bank.put_templates(setup.bank_templates(folder))
         timed_out = await self._until_settled(show)
+        await self._webhooks.close_account()
         await self._until_engaged()
         return await self._facts(await self._until_finished(), timed_out=timed_out)
 
     async def _post_campaign(self) -> None:
-        """Post both channels at once, then let nothing more in."""
+        """Post one channel and drop the other beside it, then let nothing more in."""
         stage = self._stage
         people = stage.examples / "spring-campaign.csv"
         emails = plan.email_batches(
             plan.read_people(people), campaign=stage.campaign, run=stage.run, now=datetime.now(UTC)
         )
-        webhooks = plan.webhook_batches(
+        webhooks = plan.webhook_file(
             plan.read_people(people), campaign=stage.campaign, url=stage.hook
         )
-        await asyncio.gather(self._shop.post(emails), self._webhooks.post(webhooks))
+        await asyncio.gather(self._shop.post(emails), self._webhooks.drop(webhooks))
         await self._shop.close_campaign()
 
     async def _until_settled(self, show: Show) -> bool:
@@ -234,7 +243,7 @@ class Demonstration:
             campaign=campaign,
             began_at=self._stage.began_at,
             posting_began_at=self._shop.began_at,
-            posting_ended_at=max(self._shop.ended_at, self._webhooks.ended_at),
+            posting_ended_at=self._shop.ended_at,
             first_arrival_at=min(ours, default=None),
             last_arrival_at=max(ours, default=None),
             busiest_per_s=busiest_second(ours),

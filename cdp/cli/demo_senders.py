@@ -1,6 +1,4 @@
-"""The senders of the demonstration: a shop with a campaign on two channels, a bank with urgent
-messages.
-"""
+"""The senders of the demonstration: a shop with a campaign, a bank with urgent messages."""
 
 import asyncio
 import time
@@ -34,6 +32,8 @@ class Sender:
         self.expected = plan.Expected()
         self.accepted_at: dict[str, float | None] = {}
         """The ids that were answered 202, with the time where the answer says it."""
+        self.batches: list[str] = []
+        """Whose books tell how far it is."""
         self.refusals: Counter[str] = Counter()
         """The reasons that were given, with the field each is about."""
         self._ledger = accepted
@@ -58,7 +58,6 @@ class Shop(Sender):
         super().__init__(
             api, campaign=campaign, channel=channel, accepted=accepted, standing=standing
         )
-        self.batches: list[str] = []
         self.in_the_middle = asyncio.Event()
         """Set when the campaign is under way."""
         self.began_at = self.ended_at = time.time()

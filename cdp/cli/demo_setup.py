@@ -90,6 +90,7 @@ def story(campaign: str) -> list[str]:
     lines += [
         f"  {SPRING} is English, with variants for {others} more languages;",
         f"  the campaign {campaign} is started, and closed once all is posted.",
-        "It names campaign and segment in each request, and no template.",
+        "It names campaign and segment in each request, and no template. The emails are",
+        "posted in batches; the webhooks are a file, which is dropped by SFTP.",
     ]
     return lines

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from cdp.cli import demo_plan as plan
 from cdp.cli.demo_client import Inbox, Mail
-from cdp.cli.demo_senders import Bank, Shop
+from cdp.cli.demo_senders import Bank, Sender, Shop
 from cdp.cli.demo_standing import STATES, Standing
 
 OVERLAP_S: Final = 2.0
@@ -21,7 +21,7 @@ READS_AFTER_S: Final = 4.0
 class BookKeeper:
     """Asks the API how far the messages are."""
 
-    def __init__(self, shops: Sequence[Shop], bank: Bank) -> None:
+    def __init__(self, shops: Sequence[Sender], bank: Bank) -> None:
         self._shops = shops
         self._bank = bank
         self._counts: dict[str, Mapping[str, Any]] = {}
@@ -48,7 +48,7 @@ class Reader:
     """Sees what arrives, opens some of it and follows some links."""
 
     def __init__(
-        self, inbox: Inbox, *, shop: Shop, webhooks: Shop, bank: Bank, standing: Standing
+        self, inbox: Inbox, *, shop: Shop, webhooks: Sender, bank: Bank, standing: Standing
     ) -> None:
         self._inbox = inbox
         self._shop = shop

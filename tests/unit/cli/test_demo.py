@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cdp.cli.demo import check, curl_lines, stops_once
+from cdp.cli.demo_drop import Gateway
 from cdp.cli.demo_run import Stage
 from cdp.embedded.state import EmbeddedError
 from cdp.settings import Settings
@@ -22,6 +23,7 @@ def _stage() -> Stage:
         bank_key="cdp_live_bank",
         run="r1",
         examples=Path("examples"),
+        gateway=Gateway(host="127.0.0.1", port=2022, host_key="ssh-ed25519 AAAA"),
         ledgers=Path("demo/r1"),
         began_at=0.0,
     )

@@ -224,7 +224,7 @@ def test_waits_are_counted_apart_for_first_attempts_retries_and_the_scheduled():
 def test_rates_and_times_are_told():
     facts = _facts()
 
-    assert facts.accepted_per_s == pytest.approx(3)
+    assert facts.accepted_per_s == pytest.approx(2)
     assert facts.delivered_per_s == pytest.approx(5 / 9)
     assert busiest_second([1.1, 1.9, 2.0]) == 2
     assert busiest_second([]) == 0
