@@ -110,12 +110,12 @@ class Dropper(Sender):
     async def _through(self) -> dict[str, Any]:
         """The file, once it is done."""
         file = await _until(self._found, "The file that was dropped is not listed")
-        self.batches.append(file["batch_id"])
         while file["state"] not in ENDED:
             await asyncio.sleep(EVERY_S)
             file = await self.api.get(f"/files/{file['id']}")
         if file["state"] != "done":
             raise DropFailed(f"The file is {file['state']}: {file['detail']}")
+        self.batches.append(file["batch_id"])
         return dict(file)
 
     async def _found(self) -> dict[str, Any] | None:
