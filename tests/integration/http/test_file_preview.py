@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cdp.http.file_preview_outputs import PreviewOut
 from cdp.http.file_rows import HttpRowIntake
 from cdp.services.file_preview import FilePreviews
 from tests.integration.http.conftest import Got, Tenant
@@ -31,6 +32,8 @@ async def held(tenant: Tenant, content: bytes, query: str = "", *, kind: str = "
 async def preview(tenant: Tenant, file_id: str, query: str = "") -> dict[str, Any]:
     answer = await tenant.post(f"/files/{file_id}/preview{query}")
     assert answer.status == 200, answer.body
+    described = PreviewOut.model_validate_json(answer.body)
+    assert described.model_dump(mode="json", by_alias=True) == answer.json
     return dict(answer.json)
 
 
@@ -209,6 +212,30 @@ async def test_what_can_not_be_rendered_is_said_of_its_row_alone(
     assert hit["communication"]["content"] is None
     assert [(e["pointer"], e["code"]) for e in hit["communication"]["errors"]] == [(pointer, code)]
     assert other["communication"]["content"]["text"] == "fine"
+
+
+async def test_what_is_rendered_and_its_channel_can_not_carry_is_said_too(tenant: Tenant):
+    await put_template(
+        tenant,
+        sms={"text": "{{ first }}"},
+        webhook={"payload": '{"name": "{{ first }}"}'},
+    )
+    content = (
+        b"channel,phone,url,first\r\n"
+        b"sms,+4915112345678,," + b"x" * 2_000 + b"\r\n"
+        b'webhook,,https://a.example/,"A ""B"" C"\r\n'
+        b"webhook,,https://a.example/,Bo\r\n"
+    )
+    file_id = await held(tenant, content, "&template=hello")
+
+    long, unquoted, right = (r["communication"] for r in (await preview(tenant, file_id))["rows"])
+
+    assert [(e["pointer"], e["code"]) for e in long["errors"]] == [("/text", "content_too_large")]
+    assert (long["content"], long["sms_segments"]) == (None, None)
+    assert [(e["pointer"], e["code"]) for e in unquoted["errors"]] == [
+        ("/payload", "content_not_json")
+    ]
+    assert right["content"] == {"payload": '{"name":"Bo"}'}
 
 
 @pytest.mark.parametrize(
