@@ -14,7 +14,6 @@ file took; memory before, at most and after; the urgent messages' times, idle an
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,11 +21,11 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import workload
+from benchmarks.bench_batch_intake import Round, post_batches
 from benchmarks.file_findings import (
     memory_finding,
     share_finding,
     time_finding,
-    urgent_finding,
     wrong_finding,
 )
 from benchmarks.file_work import PARTS, TEMPLATE, FileRun, batch_bodies, send_file, write_csv
@@ -34,11 +33,9 @@ from benchmarks.findings import Finding, median
 from benchmarks.platform import BATCH, BenchClient
 from benchmarks.platform_processes import PeakMemory
 from benchmarks.stage import Benchmark, Stage, main
-from benchmarks.tools import CpuSeconds, Row, number, post_many, print_comparison, print_cpu
-from benchmarks.urgent_probe import urgent_latency
+from benchmarks.tools import Row, number, print_comparison, print_cpu
+from benchmarks.urgent_probe import urgent_finding, urgent_latency
 
-IN_FLIGHT: Final = 4
-TAKEN: Final = 207
 WRONG_EVERY: Final = 2
 WARM_UP: Final = 2_000
 """Rows: that an ingestion is started, and what each one loads, is no part of it."""
@@ -68,12 +65,6 @@ QUICK: Final = Sizes(rounds=2, rows=10_000, large=50_000, urgent=60)
 FULL: Final = Sizes(rounds=3, rows=60_000, large=1_000_000, urgent=600)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Round:
-    per_s: float
-    spent: CpuSeconds
-
-
 async def measure(stage: Stage) -> list[Finding]:
     """The rounds, then the large file; print both, and judge."""
     sizes = QUICK if stage.quick else FULL
@@ -84,9 +75,9 @@ async def measure(stage: Stage) -> list[Finding]:
 async def _rounds(stage: Stage, sizes: Sizes) -> list[Finding]:
     right = _written(stage, "right.csv", sizes.rows)
     half = _written(stage, "half-wrong.csv", sizes.rows, wrong_every=WRONG_EVERY)
-    files: list[_Round] = []
-    batches: list[_Round] = []
-    halves: list[_Round] = []
+    files: list[Round] = []
+    batches: list[Round] = []
+    halves: list[Round] = []
     for _ in range(sizes.rounds):
         files.append(await _file_round(stage, right, sizes.rows, wrong=0))
         batches.append(await _batch_round(stage, sizes.rows))
@@ -144,7 +135,11 @@ async def _large(stage: Stage, sizes: Sizes) -> list[Finding]:
         print("The file was done before the last urgent message: with less of them beside it.")
     print(idle.line("idle"))
     print(beside.line("beside the file"))
-    return [time_finding(run), memory_finding(memory, run.rows), urgent_finding(idle, beside)]
+    return [
+        time_finding(run),
+        memory_finding(memory, run.rows),
+        urgent_finding("urgent beside a file", idle, beside),
+    ]
 
 
 def _written(stage: Stage, name: str, rows: int, *, wrong_every: int = 0) -> Path:
@@ -177,7 +172,7 @@ async def _warm_up(stage: Stage) -> None:
     _require(run, rows=WARM_UP, wrong=0)
 
 
-async def _file_round(stage: Stage, path: Path, rows: int, *, wrong: int) -> _Round:
+async def _file_round(stage: Stage, path: Path, rows: int, *, wrong: int) -> Round:
     platform = stage.platform
     async with _held(stage, rows) as client:
         with platform.intake_only():
@@ -186,29 +181,14 @@ async def _file_round(stage: Stage, path: Path, rows: int, *, wrong: int) -> _Ro
             run = await send_file(platform.api, client.headers, path, within_s=WITHIN_S)
             spent = meter.read() - before
     _require(run, rows=rows, wrong=wrong)
-    return _Round(per_s=run.per_s, spent=spent)
+    return Round(run.per_s, spent)
 
 
-async def _batch_round(stage: Stage, count: int) -> _Round:
-    platform = stage.platform
+async def _batch_round(stage: Stage, count: int) -> Round:
     bodies = list(batch_bodies(count))
     async with _held(stage, count) as client:
-        with platform.intake_only():
-            meter = platform.meter({})
-            before = meter.read()
-            result = await post_many(
-                platform.batch_url,
-                bodies,
-                connections=IN_FLIGHT,
-                headers=client.headers,
-                keep_answers=True,
-                within_s=WITHIN_S,
-            )
-            spent = meter.read() - before
-    result.require(TAKEN)
-    accepted = sum(json.loads(answer)["accepted"] for answer in result.answers)
-    assert accepted == count, f"{accepted} of {count} were accepted"
-    return _Round(per_s=count / result.seconds, spent=spent)
+        with stage.platform.intake_only():
+            return await post_batches(stage.platform, client, bodies, count)
 
 
 def _require(run: FileRun, *, rows: int, wrong: int) -> None:

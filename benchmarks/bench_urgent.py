@@ -13,18 +13,17 @@ import asyncio
 import time
 from typing import Final
 
-from benchmarks.findings import Finding, percentile
+from benchmarks.findings import Finding
 from benchmarks.platform import batch_bodies
 from benchmarks.stage import Benchmark, Stage, main
 from benchmarks.tools import number, post_many
-from benchmarks.urgent_probe import Latency, urgent_latency
+from benchmarks.urgent_probe import urgent_finding, urgent_latency
 
 IN_FLIGHT: Final = 3
 TAKEN: Final = 207
 WARM_UP_S: Final = 10.0
 WHILE_WARMING_UP: Final = 1.15
 """More are posted than shall wait, since some are delivered until the urgent ones begin."""
-FLOOR_P90_S, FLOOR_P99_S, AIM_P99_S = 2.0, 10.0, 2.0
 
 
 async def measure(stage: Stage) -> list[Finding]:
@@ -53,22 +52,7 @@ async def measure(stage: Stage) -> list[Finding]:
     print(loaded.line("loaded"))
     drained_at = await platform.idle(within_s=posted / 50 + 60)
     print(f"The backlog was drained at {number(posted / (drained_at - started))}/s in all")
-    return [_finding(idle, loaded, before)]
-
-
-def _finding(idle: Latency, loaded: Latency, waiting: int) -> Finding:
-    p90, p99 = (percentile(loaded.to_provider, percent) for percent in (90, 99))
-    idle_p90, idle_p99 = (percentile(idle.to_provider, percent) for percent in (90, 99))
-    return Finding(
-        benchmark=f"urgent while {waiting:,} wait",
-        result=f"p90 {number(p90)} s, p99 {number(p99)} s",
-        peer=f"idle: {number(idle_p90)}, {number(idle_p99)} s",
-        ratio=idle_p99 / p99,
-        floor="p90 < 2 s, p99 < 10 s",
-        aim="p99 < 2 s",
-        floor_met=p90 < FLOOR_P90_S and p99 < FLOOR_P99_S,
-        aim_met=p99 < AIM_P99_S,
-    )
+    return [urgent_finding(f"urgent while {before:,} wait", idle, loaded)]
 
 
 BENCHMARK: Final = Benchmark(name="urgent", measure=measure)

@@ -1,45 +1,53 @@
-"""What counts as good of a file beside the batch endpoint, its memory, and its neighbours."""
+"""What counts as good of a file beside the batch endpoint, and of its memory."""
 
 from benchmarks.file_work import FileRun
-from benchmarks.findings import Finding, percentile
+from benchmarks.findings import Finding
 from benchmarks.platform_processes import PeakMemory
 from benchmarks.tools import number
-from benchmarks.urgent_probe import Latency
 
 FLOOR_SHARE, AIM_SHARE = 0.7, 1.0
 FLOOR_WRONG, AIM_WRONG = 0.95, 1.0
 FLOOR_PER_S, AIM_PER_S = 1_000_000 / 300, 1_000_000 / 150
 FLOOR_GROWTH_MB, AIM_GROWTH_MB = 300.0, 100.0
-FLOOR_P90_S, FLOOR_P99_S, AIM_P99_S = 2.0, 10.0, 2.0
 
 
 def share_finding(file_per_s: float, batch_per_s: float) -> Finding:
     """A file beside the batch endpoint."""
-    share = file_per_s / batch_per_s
-    return Finding(
-        benchmark="file of requests",
-        result=f"{number(file_per_s)} rows/s",
-        peer=f"batches {number(batch_per_s)}/s",
-        ratio=share,
-        floor="70 %",
-        aim="100 %",
-        floor_met=share >= FLOOR_SHARE,
-        aim_met=share >= AIM_SHARE,
+    return _beside(
+        "file of requests",
+        file_per_s,
+        batch_per_s,
+        peer="batches",
+        floor=FLOOR_SHARE,
+        aim=AIM_SHARE,
     )
 
 
 def wrong_finding(wrong_per_s: float, right_per_s: float) -> Finding:
     """A file of which half is wrong beside one that is right."""
-    share = wrong_per_s / right_per_s
+    return _beside(
+        "file, half of its rows wrong",
+        wrong_per_s,
+        right_per_s,
+        peer="all right",
+        floor=FLOOR_WRONG,
+        aim=AIM_WRONG,
+    )
+
+
+def _beside(
+    benchmark: str, ours: float, other: float, *, peer: str, floor: float, aim: float
+) -> Finding:
+    share = ours / other
     return Finding(
-        benchmark="file, half of its rows wrong",
-        result=f"{number(wrong_per_s)} rows/s",
-        peer=f"all right {number(right_per_s)}/s",
+        benchmark=benchmark,
+        result=f"{number(ours)} rows/s",
+        peer=f"{peer} {number(other)}/s",
         ratio=share,
-        floor="95 %",
-        aim="100 %",
-        floor_met=share >= FLOOR_WRONG,
-        aim_met=share >= AIM_WRONG,
+        floor=f"{floor:.0%}",
+        aim=f"{aim:.0%}",
+        floor_met=share >= floor,
+        aim_met=share >= aim,
     )
 
 
@@ -67,20 +75,4 @@ def memory_finding(memory: PeakMemory, rows: int) -> Finding:
         aim="+ 100 MB",
         floor_met=growth < FLOOR_GROWTH_MB,
         aim_met=growth < AIM_GROWTH_MB,
-    )
-
-
-def urgent_finding(idle: Latency, beside: Latency) -> Finding:
-    """Another client's urgent messages beside the file and without it."""
-    p50, p90, p99 = (percentile(beside.to_provider, percent) for percent in (50, 90, 99))
-    idle_p50, idle_p99 = (percentile(idle.to_provider, percent) for percent in (50, 99))
-    return Finding(
-        benchmark="urgent beside a file",
-        result=f"p50 {number(p50)} s, p99 {number(p99)} s",
-        peer=f"idle: {number(idle_p50)}, {number(idle_p99)} s",
-        ratio=idle_p99 / p99,
-        floor="p90 < 2 s, p99 < 10 s",
-        aim="p99 < 2 s",
-        floor_met=p90 < FLOOR_P90_S and p99 < FLOOR_P99_S,
-        aim_met=p99 < AIM_P99_S,
     )

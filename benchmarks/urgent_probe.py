@@ -14,7 +14,7 @@ from typing import Final
 
 import aiohttp
 
-from benchmarks.findings import median, percentile
+from benchmarks.findings import Finding, median, percentile
 from benchmarks.platform import BenchClient, PlatformUnderTest, single_bodies
 from benchmarks.spans import Timeline, timelines
 from benchmarks.tools import ServiceFailed, number
@@ -22,6 +22,7 @@ from cdp.domain.event import EventName
 
 PACE_PER_S: Final = 10.0
 ACCEPTED: Final = 202
+FLOOR_P90_S, FLOOR_P99_S, AIM_P99_S = 2.0, 10.0, 2.0
 STEPS: Final = (
     EventName.CREATED,
     EventName.CONTENT_RESOLVED,
@@ -66,6 +67,22 @@ class Latency:
 def _between(found: list[Timeline], earlier: EventName, later: EventName) -> list[float]:
     seconds = (each.seconds(earlier, later) for each in found)
     return [each for each in seconds if each is not None]
+
+
+def urgent_finding(benchmark: str, idle: Latency, loaded: Latency) -> Finding:
+    """Urgent messages beside a load, and without it."""
+    p90, p99 = (percentile(loaded.to_provider, percent) for percent in (90, 99))
+    idle_p90, idle_p99 = (percentile(idle.to_provider, percent) for percent in (90, 99))
+    return Finding(
+        benchmark=benchmark,
+        result=f"p90 {number(p90)} s, p99 {number(p99)} s",
+        peer=f"idle: {number(idle_p90)}, {number(idle_p99)} s",
+        ratio=idle_p99 / p99,
+        floor="p90 < 2 s, p99 < 10 s",
+        aim="p99 < 2 s",
+        floor_met=p90 < FLOOR_P90_S and p99 < FLOOR_P99_S,
+        aim_met=p99 < AIM_P99_S,
+    )
 
 
 async def urgent_latency(platform: PlatformUnderTest, client: BenchClient, count: int) -> Latency:

@@ -12,7 +12,7 @@ from benchmarks.file_work import FileRun
 from benchmarks.platform_processes import PeakMemory, component_of
 from benchmarks.processes import ServiceFailed
 from benchmarks.spans import Timeline
-from benchmarks.urgent_probe import STEPS, Latency
+from benchmarks.urgent_probe import STEPS, Latency, urgent_finding
 from tests.waiting import eventually
 
 BEGAN = datetime(2026, 11, 27, tzinfo=UTC)
@@ -88,7 +88,7 @@ def test_the_memory_of_an_ingestion_is_bounded(growth, verdict):
     ],
 )
 def test_urgent_messages_are_held_against_those_without_a_file(beside, verdict):
-    finding = findings.urgent_finding(latency_of(*(0.05,) * 100), latency_of(*beside))
+    finding = urgent_finding("urgent", latency_of(*(0.05,) * 100), latency_of(*beside))
 
     assert finding.verdict == verdict
     assert finding.ratio == pytest.approx(0.05 / max(beside))
