@@ -28,6 +28,7 @@ from cdp.storage.database import WTIMEOUT_MS
 
 IN_FLIGHT: Final = 4
 TAKEN: Final = 207
+WITHIN_S: Final = 600.0
 RAW: Final = "raw"
 FIRST: Final = ("communication_requests", "recipients", "communication_logs")
 LAST: Final = "delivery_results"
@@ -38,7 +39,9 @@ _Documents = Mapping[str, Sequence[dict[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Round:
+class Round:
+    """What one side has done, once."""
+
     per_s: float
     spent: CpuSeconds
 
@@ -85,18 +88,19 @@ def _finding(rate: float, raw: float) -> Finding:
     )
 
 
-async def _platform_round(stage: Stage, count: int) -> _Round:
+async def _platform_round(stage: Stage, count: int) -> Round:
     platform = stage.platform
     client = await stage.client("batch")
     with platform.intake_only():
-        done = await _post(stage, client, count)
+        done = await post_batches(platform, client, list(batch_bodies(count)), count)
     await platform.idle(within_s=count / 100 + 60)
     return done
 
 
-async def _post(stage: Stage, client: BenchClient, count: int) -> _Round:
-    platform = stage.platform
-    bodies = list(batch_bodies(count))
+async def post_batches(
+    platform: PlatformUnderTest, client: BenchClient, bodies: Sequence[bytes], count: int
+) -> Round:
+    """Post these batches, in which there are `count` items, and see each of them accepted."""
     meter = platform.meter({})
     before = meter.read()
     result = await post_many(
@@ -105,12 +109,13 @@ async def _post(stage: Stage, client: BenchClient, count: int) -> _Round:
         connections=IN_FLIGHT,
         headers=client.headers,
         keep_answers=True,
+        within_s=WITHIN_S,
     )
     spent = meter.read() - before
     result.require(TAKEN)
     accepted = sum(json.loads(answer)["accepted"] for answer in result.answers)
     assert accepted == count, f"{accepted} of {count} were accepted"
-    return _Round(count / result.seconds, spent)
+    return Round(count / result.seconds, spent)
 
 
 async def _documents(stage: Stage, count: int) -> _Documents:
@@ -118,7 +123,7 @@ async def _documents(stage: Stage, count: int) -> _Documents:
     platform = stage.platform
     client = await stage.client("documents")
     with platform.intake_only():
-        await _post(stage, client, count)
+        await post_batches(platform, client, list(batch_bodies(count)), count)
         found = {
             name: await platform.database[name].find({"client_id": client.id}).to_list()
             for name in (*FIRST, LAST)
@@ -132,14 +137,14 @@ async def _documents(stage: Stage, count: int) -> _Documents:
     return found
 
 
-async def _raw_round(stage: Stage, database: _Database, documents: _Documents) -> _Round:
+async def _raw_round(stage: Stage, database: _Database, documents: _Documents) -> Round:
     await _fresh(stage.platform, database)
     waiting = iter(_cut(documents))
     meter = stage.platform.meter({"load generator": stage.beside["load generator"]})
     before, started = meter.read(), time.perf_counter()
     await asyncio.gather(*(_insert(database, waiting) for _ in range(IN_FLIGHT)))
     seconds = time.perf_counter() - started
-    return _Round(len(documents[LAST]) / seconds, meter.read() - before)
+    return Round(len(documents[LAST]) / seconds, meter.read() - before)
 
 
 def _cut(documents: _Documents) -> list[_Documents]:

@@ -102,9 +102,14 @@ class PlatformUnderTest:
         return self._cluster.state.instance
 
     @property
+    def api(self) -> str:
+        """What all paths of the API begin with, such as `http://127.0.0.1:8000/v1`."""
+        return self._cluster.addresses().api
+
+    @property
     def url(self) -> str:
         """POST a single communication here; `url + "/batch"` takes a JSON array."""
-        return f"{self._cluster.addresses().api}/communications"
+        return f"{self.api}/communications"
 
     @property
     def batch_url(self) -> str:
@@ -134,10 +139,15 @@ class PlatformUnderTest:
             wiring, self._wiring = self._wiring, None
             await wiring.close()
 
-    async def client(self, name: str) -> BenchClient:
-        """A new client with a key, a sender and the workload's template."""
+    async def client(self, name: str, *, backlog_max: int | None = None) -> BenchClient:
+        """A new client with a key, a sender and the workload's template.
+
+        Args:
+            name: no other's.
+            backlog_max: unfinished results that it may have, if not as many as any client.
+        """
         access = self.wiring.access_service()
-        made = await access.create_client(name)
+        made = await access.create_client(name, backlog_max=backlog_max)
         await access.set_sender(made.id, email=workload.SENDER_ADDRESS, name=workload.SENDER_NAME)
         key = await access.create_key(made.id)
         client = BenchClient(id=made.id, headers={"Authorization": f"Bearer {key.text}"})
@@ -156,7 +166,7 @@ class PlatformUnderTest:
         Raises:
             ServiceFailed: it was refused.
         """
-        url = f"{self._cluster.addresses().api}{path}"
+        url = f"{self.api}{path}"
         async with (
             aiohttp.ClientSession(headers=client.headers) as session,
             session.request(method, url, json=body) as answer,

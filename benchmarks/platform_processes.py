@@ -4,17 +4,20 @@ A process belongs to the platform when it, or its parent, carries the installati
 named by its title: our actors and deployments as in the code, what is Ray's own as `Ray: ...`.
 """
 
+import asyncio
 import os
 import signal
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 import psutil
 
 from benchmarks.cpu import CpuSeconds, processes
+from benchmarks.processes import ServiceFailed
 from cdp.embedded.processes import processes_of
 
 RAY: Final = "Ray:"
@@ -30,9 +33,11 @@ _OURS: Final = frozenset(
         "DeliveryPool",
         "DeliveryTracking",
         "DeliveryWorker",
+        "FileIngestion",
         "MessageService",
         "QueueShard",
         "Scheduler",
+        "SftpGateway",
         "Supervisor",
     }
 )
@@ -131,6 +136,61 @@ def memory_by_component(instance: str, names: Iterable[str]) -> dict[str, Memory
             uss_mb=sum(info.uss for info in infos) / 1e6,
         )
     return found
+
+
+class PeakMemory:
+    """The most that one process has held of its own, read every `SAMPLE_S`.
+
+    async with PeakMemory(pid) as memory:
+        ...
+    memory.peak_mb - memory.before_mb
+    """
+
+    SAMPLE_S: Final = 0.5
+
+    def __init__(self, pid: int) -> None:
+        """Its first reading is now.
+
+        Raises:
+            ServiceFailed: there is no such process; so do later readings, if it has gone.
+        """
+        self._pid = pid
+        self.before_mb = self.peak_mb = self.last_mb = self._read()
+        self.samples = 0
+        self._sampling: asyncio.Task[None] | None = None
+
+    def _read(self) -> float:
+        try:
+            return float(psutil.Process(self._pid).memory_full_info().uss) / 1e6
+        except psutil.Error as error:
+            raise ServiceFailed("the process whose memory is read has gone") from error
+
+    async def __aenter__(self) -> Self:
+        self._sampling = asyncio.create_task(self._sample())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        trouble: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._sampling is not None
+        self._sampling.cancel()
+        with suppress(asyncio.CancelledError):
+            # What went wrong with a reading comes out here: a process that died has no peak.
+            await self._sampling
+        self._note()
+
+    def _note(self) -> None:
+        self.last_mb = self._read()
+        self.peak_mb = max(self.peak_mb, self.last_mb)
+        self.samples += 1
+
+    async def _sample(self) -> None:
+        while True:
+            await asyncio.sleep(self.SAMPLE_S)
+            self._note()
 
 
 @contextmanager

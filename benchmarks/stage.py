@@ -72,10 +72,10 @@ class Stage:
             )
         return self._platform
 
-    async def client(self, name: str) -> BenchClient:
+    async def client(self, name: str, *, backlog_max: int | None = None) -> BenchClient:
         """A client of the platform that no other benchmark of this run has."""
         self._clients += 1
-        return await self.platform.client(f"{name}-{self._clients}")
+        return await self.platform.client(f"{name}-{self._clients}", backlog_max=backlog_max)
 
     def peer(self, *, deliver: bool) -> Peer:
         """The peer, empty, with Celery running or not."""

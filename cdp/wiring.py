@@ -29,6 +29,7 @@ from cdp.services.communication_reading import CommunicationReading
 from cdp.services.delivery_service import DeliveryLimits, DeliveryService
 from cdp.services.delivery_tracking_service import DeliveryTrackingService
 from cdp.services.file_ingestion_service import FileIngestionService
+from cdp.services.file_preview import FilePreviews
 from cdp.services.file_row_source import FileRows
 from cdp.services.inbox_service import InboxService, InboxTokens
 from cdp.services.inbox_streams import InboxStreams
@@ -119,6 +120,7 @@ class Wiring(ConfigurationParts):
         """All that the Client API Service asks."""
         entries = InboxEntries(self.database)
         tracking = self.delivery_tracking_service()
+        templates = self.template_service(engine)
         return ApiServices(
             access=self.access_service(),
             config=self.config,
@@ -126,12 +128,13 @@ class Wiring(ConfigurationParts):
             batches=self.batch_intake(),
             communications=self.communications,
             reading=self.communication_reading(),
-            templates=self.template_service(engine),
+            templates=templates,
             delivery_configs=self.delivery_config_service(),
             providers=self.provider_service(),
             routing=self.provider_routing(CHANNEL_NAMES),
             files=self.file_service(),
             file_outputs=self.file_outputs(),
+            file_previews=self.file_previews(templates),
             suppressions=self.suppression_service(),
             dead_letters=self.dead_letter_service(),
             senders=self.sender_service(),
@@ -212,6 +215,12 @@ class Wiring(ConfigurationParts):
             host_key=self.state.sftp_host_key if given is None else given.get_secret_value(),
             clock=self.clock,
             telemetry=self.telemetry,
+        )
+
+    def file_previews(self, templates: TemplateService) -> FilePreviews:
+        """Files looked at before they are sent."""
+        return FilePreviews(
+            store=self.object_store, config=self.config, templates=templates, clock=self.clock
         )
 
     def template_service(self, engine: TemplateEngine) -> TemplateService:

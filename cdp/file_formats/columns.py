@@ -67,6 +67,17 @@ def with_defaults(value: Any, defaults: Mapping[str, str]) -> Any:
     return {**value, **added}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnPlaces:
+    """Where the cells of one column go."""
+
+    name: str
+    """As the header writes it."""
+    pointers: Mapping[str, str]
+    """By channel, into the request that a row makes. Of channels that have no such field, or that
+    no column has an address of, nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Cell:
     index: int
@@ -114,6 +125,17 @@ class Columns:
             self._plans = {each: _plan(header, each, is_only=False) for each in COLUMNS}
         if not any(plan.has_address for plan in self._plans.values()):
             raise FileRefused("address_missing", _no_address(channel))
+
+    def places(self) -> list[ColumnPlaces]:
+        """Where each column goes, in their order."""
+        usable = {channel: plan for channel, plan in self._plans.items() if plan.has_address}
+        by_name: dict[str, dict[str, str]] = {name: {} for name in self._header}
+        for channel, plan in usable.items():
+            for pointer, name in plan.pointers.items():
+                by_name[name][channel] = pointer
+        if self._channel_at is not None:
+            by_name[self._header[self._channel_at]] = dict.fromkeys(usable, "/channel")
+        return [ColumnPlaces(name=name, pointers=found) for name, found in by_name.items()]
 
     def request_of(self, row: CsvRow) -> dict[str, Any] | list[RowFault]:
         """The object that a POST would have as its body, or what is wrong with the row."""

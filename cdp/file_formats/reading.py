@@ -54,6 +54,21 @@ def kind_of(name: str) -> FileKind | None:
     return None if found is None else _ENDINGS.get(found[1])
 
 
+class Packing(StrEnum):
+    """What a file is packed in."""
+
+    GZIP = "gzip"
+    ZIP = "zip"
+
+
+async def packing_of(source: ByteSource) -> Packing | None:
+    """What a file is packed in, as its first bytes say; None if in nothing."""
+    magic = await read_exactly(source, 0, _MAGIC_BYTES)
+    if magic.startswith(GZIP_MAGIC):
+        return Packing.GZIP
+    return Packing.ZIP if magic in ZIP_MAGICS else None
+
+
 class RowReader(Protocol[R]):
     """`CsvReader` or `NdjsonReader`."""
 
@@ -82,10 +97,10 @@ async def plain_bytes(
     """
     seen = 0
     pieces: AsyncIterator[bytes]
-    magic = await read_exactly(source, 0, _MAGIC_BYTES)
-    if magic.startswith(GZIP_MAGIC):
+    packing = await packing_of(source)
+    if packing is Packing.GZIP:
         pieces = gunzipped(source)
-    elif magic in ZIP_MAGICS:
+    elif packing is Packing.ZIP:
         pieces = unzipped(source, bytes_max=bytes_max)
     else:
         if source.size > bytes_max:

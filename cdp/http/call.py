@@ -28,6 +28,7 @@ from cdp.services.dead_letter_service import DeadLetterService
 from cdp.services.delivery_config_service import DeliveryConfigService
 from cdp.services.delivery_tracking_service import DeliveryTrackingService
 from cdp.services.file_outputs import FileOutputs
+from cdp.services.file_preview import FilePreviews
 from cdp.services.file_service import FileService
 from cdp.services.inbox_service import InboxService, InboxTokens
 from cdp.services.inbox_streams import InboxStreams
@@ -57,6 +58,7 @@ class ApiServices:
     routing: ProviderRouting
     files: FileService
     file_outputs: FileOutputs
+    file_previews: FilePreviews
     suppressions: SuppressionService
     inbox: InboxService
     inbox_tokens: InboxTokens

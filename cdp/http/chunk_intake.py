@@ -34,7 +34,7 @@ class Tally(Protocol):
         """Whether it has heard of it."""
 
     def accept(self, index: int, request: CommunicationRequest) -> None:
-        """It is durable."""
+        """It is durable; or would be, where it is only checked."""
 
     def refuse(self, index: int, error: CdpError) -> None:
         """It is not there, and why."""
@@ -70,16 +70,18 @@ async def take_chunk(
 async def check_chunk(
     intake: ChunkIntake, batch: OpenBatch, chunk: Sequence[tuple[int, Item]], tally: Tally
 ) -> None:
-    """Say what would be refused of a chunk, and take nothing in."""
+    """Say what would be accepted of a chunk, and what refused, and take nothing in."""
     async with intake.services.batch_turn:
         checked = await _check(intake, batch, chunk, tally)
     requests = await with_defaults(intake.services, [request for _, request in checked])
     told = await refusals(
         intake.services, intake.caller, requests, now=batch.created_at, takes_room=False
     )
-    for (index, _), refused in zip(checked, told, strict=True):
+    for (index, _), request, refused in zip(checked, requests, told, strict=True):
         if refused is not None:
             tally.refuse(index, refused)
+        else:
+            tally.accept(index, request)
 
 
 async def _check(

@@ -15,7 +15,11 @@ from cdp.http.models import (
 )
 from cdp.http.outputs import Id, Output
 
-Encoding = Literal["utf-8", "utf-16", "iso-8859-1", "iso-8859-15", "windows-1252"]
+Encoding = Literal[
+    "utf-8", "utf-16-le", "utf-16-be",
+    "iso-8859-1", "iso-8859-2", "iso-8859-9", "iso-8859-15",
+    "windows-1250", "windows-1251", "windows-1252", "windows-1254",
+]  # fmt: skip
 
 
 class FileOptionsIn(Input):

@@ -7,6 +7,8 @@ from cdp.domain.request_file import FILE_BYTES_MAX, FileState
 from cdp.http.batch_results import CSV
 from cdp.http.endpoint import Operation, Route
 from cdp.http.file_models import FileOptionsIn, FileOut, FilePage
+from cdp.http.file_preview import FROM_ROW_MOST, ROWS_DEFAULT, ROWS_MOST, preview_file
+from cdp.http.file_preview_outputs import PreviewOut
 from cdp.http.files import (
     BODIES,
     UPLOAD_S,
@@ -30,6 +32,14 @@ ID: Final[Parameter] = {
 }
 _EXAMPLE: Final = "email,name,template\nada@example.org,Ada,welcome\n"
 _OPTIONS: Final[Mapping[str, Any]] = FileOptionsIn.model_json_schema()["properties"]
+_ROWS: Final = (
+    query_parameter(
+        "rows", "How many.", type="integer", minimum=1, maximum=ROWS_MOST, default=ROWS_DEFAULT
+    ),
+    query_parameter(
+        "from_row", "The first one.", type="integer", minimum=1, maximum=FROM_ROW_MOST, default=1
+    ),
+)
 
 
 def _option_parameters() -> tuple[Parameter, ...]:
@@ -119,6 +129,23 @@ FILES: Final[Sequence[Route]] = (
             summary="Start a file that is held",
             parameters=(ID,),
             answers={200: FileOut},
+            problems=(401, 404, 409, 422, 429, 503),
+        ),
+    ),
+    Route(
+        method="POST",
+        path="/files/{id}/preview",
+        handler=preview_file,
+        operation=Operation(
+            id="previewFile",
+            tag="Files",
+            summary="Look at the first rows as they would be sent",
+            description="How the file is read, and of each row why it would be rejected, or the "
+            "content that it would become. Nothing is stored or sent. Links are not tracked in "
+            "it, and the one to opt out leads nowhere. Of large rows fewer are shown: go on with "
+            "`from_row`.",
+            parameters=(ID, *_ROWS),
+            answers={200: PreviewOut},
             problems=(401, 404, 409, 422, 429, 503),
         ),
     ),

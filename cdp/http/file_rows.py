@@ -1,7 +1,7 @@
 """`RowIntake`: the rows of a file go the way of a batch's items."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -40,13 +40,13 @@ class _RowTally:
     rows: dict[int, FileRow]
     faults: dict[int, RowFault] = field(default_factory=dict)
     later: dict[int, float] = field(default_factory=dict)
-    accepted: set[int] = field(default_factory=set)
+    accepted: dict[int, CommunicationRequest] = field(default_factory=dict)
 
     def knows(self, index: int) -> bool:
         return index in self.faults or index in self.later or index in self.accepted
 
-    def accept(self, index: int, _request: CommunicationRequest) -> None:
-        self.accepted.add(index)
+    def accept(self, index: int, request: CommunicationRequest) -> None:
+        self.accepted[index] = request
 
     def refuse(self, index: int, error: CdpError) -> None:
         if isinstance(error, Overloaded):
@@ -54,6 +54,13 @@ class _RowTally:
             self.later[index] = error.retry_after_s
         else:
             self.faults[index] = fault_of(self.rows[index], error)
+
+    def taken(self) -> Taken:
+        return Taken(
+            faults=self.faults,
+            later=frozenset(self.later),
+            retry_after_s=max(self.later.values(), default=0.0),
+        )
 
 
 class HttpRowIntake:
@@ -64,15 +71,25 @@ class HttpRowIntake:
 
     async def check(self, file: RequestFile, rows: Sequence[FileRow]) -> Taken:
         """See `RowIntake.check`."""
-        return await self._all(file, rows, check_chunk, again=False)
+        return (await self._all(file, rows, check_chunk, again=False)).taken()
+
+    async def requests_of(
+        self, file: RequestFile, rows: Sequence[FileRow]
+    ) -> tuple[Mapping[int, CommunicationRequest], Mapping[int, RowFault]]:
+        """What `check` lets through, and what it would reject, by the numbers of the rows.
+
+        Nothing is taken in.
+        """
+        tally = await self._all(file, rows, check_chunk, again=False)
+        return tally.accepted, tally.faults
 
     async def accept(self, file: RequestFile, rows: Sequence[FileRow], *, again: bool) -> Taken:
         """See `RowIntake.accept`."""
-        return await self._all(file, rows, take_chunk, again=again)
+        return (await self._all(file, rows, take_chunk, again=again)).taken()
 
     async def _all(
         self, file: RequestFile, rows: Sequence[FileRow], step: Step, *, again: bool
-    ) -> Taken:
+    ) -> _RowTally:
         clients = await self._services.config.clients([file.client_id])
         if file.client_id not in clients:
             raise NotFound
@@ -97,11 +114,7 @@ class HttpRowIntake:
                 for begin in range(0, len(items), CHUNK)
             )
         )
-        return Taken(
-            faults=tally.faults,
-            later=frozenset(tally.later),
-            retry_after_s=max(tally.later.values(), default=0.0),
-        )
+        return tally
 
 
 def _request_of(row: FileRow) -> Any:

@@ -6,11 +6,12 @@ from datetime import timedelta
 
 from cdp.domain.campaign import Campaign
 from cdp.domain.communication_request import CommunicationRequest
-from cdp.domain.delivery_config import ConfigScope, DeliveryConfig
+from cdp.domain.delivery_config import DeliveryConfig
 from cdp.domain.ids import RequestId
 from cdp.domain.lane import Priority
 from cdp.http.campaign_admission import campaigns_of
 from cdp.http.intake_services import IntakeServices
+from cdp.services.client_config_service import scope_of
 
 PRIORITIES = {priority.word: priority for priority in Priority}
 
@@ -23,7 +24,7 @@ async def with_defaults(
     The priority is the campaign's, or else the configuration's, where a request names none.
     """
     campaigns = await campaigns_of(services, requests)
-    keys = [(request.client_id, _scope(request)) for request in requests]
+    keys = [(request.client_id, scope_of(request)) for request in requests]
     configs = await services.config.delivery_configs_of(keys)
     return [
         _with_defaults(
@@ -31,10 +32,6 @@ async def with_defaults(
         )
         for request, key in zip(requests, keys, strict=True)
     ]
-
-
-def _scope(request: CommunicationRequest) -> ConfigScope:
-    return ConfigScope(channel=request.channel, campaign=request.campaign, segment=request.segment)
 
 
 def _with_defaults(

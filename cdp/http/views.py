@@ -140,7 +140,7 @@ def content_view(content: Communication) -> dict[str, Any]:
     return {
         "recipient_id": text_of(content.result_id),
         "channel": content.channel,
-        "from": _sender(content.sender),
+        "from": sender_pair_view(content.sender),
         "to": {"address": content.to[0], "name": content.to[1]},
         "cc": [_mailbox(pair) for pair in content.cc],
         "bcc": [_mailbox(pair) for pair in content.bcc],
@@ -159,7 +159,8 @@ def content_parts_view(channel: str, parts: Mapping[str, str]) -> dict[str, str 
     return {name: parts.get(name) for name in CHANNELS[channel].parts}
 
 
-def _sender(pair: tuple[str, str]) -> dict[str, str] | None:
+def sender_pair_view(pair: tuple[str, str]) -> dict[str, str] | None:
+    """Who it is from; null on a channel that needs nobody."""
     return {"address": pair[0], "name": pair[1]} if pair[0] else None
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from cdp.domain.campaign import Campaign, CampaignKey
 from cdp.domain.client import Client
+from cdp.domain.communication_request import CommunicationRequest
 from cdp.domain.delivery_config import ConfigLevels, ConfigLimits, ConfigScope, DeliveryConfig
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.ids import ClientId, ResultId
@@ -258,6 +259,6 @@ async def _absent(cache: ReadThrough[K, Any], keys: Iterable[K]) -> set[K]:
     return absent - (await cache.get_many(absent)).keys()
 
 
-def scope_of(item: WorkItem) -> ConfigScope:
+def scope_of(item: WorkItem | CommunicationRequest) -> ConfigScope:
     """What of a communication decides on its delivery configuration."""
     return ConfigScope(channel=item.channel, campaign=item.campaign, segment=item.segment)

@@ -50,7 +50,7 @@ class FileRows:
     ) -> AsyncGenerator[Stretch, None]:
         """See `RowSource.stretches`."""
         source = StoredBytes(self._store, file)
-        rows = _opened(file, begin)
+        rows = opened_rows(file, begin)
         gathered: list[Any] = []
         refusal: FileUnreadable | None = None
         try:
@@ -63,7 +63,7 @@ class FileRows:
                         yield _stretch(rows, gathered[:STRETCH], source)
                         del gathered[:STRETCH]
         except (ObjectMissing, FileRefused) as error:
-            refusal = _unreadable(error)
+            refusal = unreadable(error)
         # The rows before that are good, and are not lost by it.
         if gathered:
             yield _stretch(rows, gathered, source)
@@ -71,14 +71,19 @@ class FileRows:
             raise refusal
 
 
-def _opened(file: RequestFile, begin: Checkpoint) -> "_CsvFile | _NdjsonFile":
+def opened_rows(file: RequestFile, begin: Checkpoint) -> "CsvFile | NdjsonFile":
+    """The rows of a file from there on, of which nothing is read yet.
+
+    Raises:
+        FileUnreadable: what was declared of it is not known.
+    """
     try:
-        return _NdjsonFile(file, begin) if is_ndjson(file) else _CsvFile(file, begin)
+        return NdjsonFile(file, begin) if is_ndjson(file) else CsvFile(file, begin)
     except FileRefused as refused:
-        raise _unreadable(refused) from None
+        raise unreadable(refused) from None
 
 
-def _stretch(rows: "_CsvFile | _NdjsonFile", done: Sequence[Any], source: StoredBytes) -> Stretch:
+def _stretch(rows: "CsvFile | NdjsonFile", done: Sequence[Any], source: StoredBytes) -> Stretch:
     position = dict(rows.position_of(done[-1]))
     # What was read is ahead of the rows; of a packed file it is all that can be said.
     position["source_offset"] = min(position["offset"], source.read_to)
@@ -86,10 +91,11 @@ def _stretch(rows: "_CsvFile | _NdjsonFile", done: Sequence[Any], source: Stored
         return Stretch(rows=[rows.row(each) for each in done], position=position)
     except FileRefused as refused:
         # Only now is looked at what the columns mean.
-        raise _unreadable(refused) from None
+        raise unreadable(refused) from None
 
 
-def _unreadable(error: ObjectMissing | FileRefused) -> FileUnreadable:
+def unreadable(error: ObjectMissing | FileRefused) -> FileUnreadable:
+    """The same for whoever asked for rows."""
     if isinstance(error, ObjectMissing):
         return FileUnreadable("object_missing", "The stored file has gone.")
     where = "" if error.line is None else f" (line {error.line})"
@@ -112,7 +118,7 @@ def defaults_of(options: Mapping[str, Any]) -> UploadDefaults:
     )
 
 
-class _CsvFile:
+class CsvFile:
     """A CSV, and what its columns mean."""
 
     def __init__(self, file: RequestFile, begin: Checkpoint) -> None:
@@ -137,6 +143,17 @@ class _CsvFile:
         assert self.reader.layout is not None
         return self.reader.layout
 
+    @property
+    def columns(self) -> Columns:
+        """What the columns mean, once the header was read.
+
+        Raises:
+            FileRefused: they won't do.
+        """
+        if self._columns is None:
+            self._columns = Columns(self._layout.header, self._defaults)
+        return self._columns
+
     def position_of(self, row: CsvRow) -> Mapping[str, Any]:
         """Behind a row, with what the header has said."""
         layout = self._layout
@@ -145,9 +162,7 @@ class _CsvFile:
 
     def row(self, row: CsvRow) -> FileRow:
         """What the row asks for."""
-        if self._columns is None:
-            self._columns = Columns(self._layout.header, self._defaults)
-        columns = self._columns
+        columns = self.columns
 
         def text() -> str:
             return csv_lines([row.cells], raw=True).decode().rstrip("\r\n")[:TEXT_MAX]
@@ -164,7 +179,7 @@ class _CsvFile:
         )
 
 
-class _NdjsonFile:
+class NdjsonFile:
     """NDJSON, whose lines are read where requests are."""
 
     def __init__(self, file: RequestFile, begin: Checkpoint) -> None:

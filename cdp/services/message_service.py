@@ -141,7 +141,7 @@ class MessageService:
             self._config.senders((item.client_id, scope_of(item)) for item in items),
             self._config.delivery_configs(items),
         )
-        templates = await self._templates(requests.values())
+        templates = await templates_of(self._config, requests.values())
         versions = await self._config.templates(
             (requests[request_id].client_id, name) for request_id, name in templates.items()
         )
@@ -174,18 +174,6 @@ class MessageService:
                 )
             )
         return jobs, refused
-
-    async def _templates(self, requests: Iterable[CommunicationRequest]) -> dict[RequestId, str]:
-        """The template of each request: the one that it names, or its segment's."""
-        named: dict[RequestId, str] = {}
-        by_segment: dict[RequestId, AssignmentKey] = {}
-        for request in requests:
-            if request.template is not None:
-                named[request.id] = request.template
-            elif (key := assignment_key(request)) is not None:
-                by_segment[request.id] = key
-        found = await self._config.assigned_templates(by_segment.values())
-        return named | {r: found[key] for r, key in by_segment.items() if key in found}
 
     async def _render(self, jobs: Sequence[_Job]) -> list[RenderOutcome]:
         wanted = [
@@ -239,20 +227,7 @@ class MessageService:
         )
 
     def _context(self, job: _Job) -> dict[str, Any]:
-        """What a template sees: the recipient's data over the request's, those over where to opt
-        out, and the recipient."""
-        recipient = job.recipient
-        return {
-            OPT_OUT_VARIABLE: self._unsubscribe_url(job),
-            **job.request.data,
-            **recipient.data,
-            "recipient": recipient_context(
-                {CHANNELS[job.item.channel].address_field: recipient.identifier},
-                name=recipient.name,
-                locale=recipient.locale,
-                timezone=recipient.timezone,
-            ),
-        }
+        return context_of(job.request, job.recipient, opt_out_url=self._unsubscribe_url(job))
 
     def _unsubscribe_url(self, job: _Job) -> str:
         tracking = self._tracking
@@ -304,6 +279,21 @@ class MessageService:
         await self._urgent_renderer.close()
 
 
+async def templates_of(
+    config: ClientConfigService, requests: Iterable[CommunicationRequest]
+) -> dict[RequestId, str]:
+    """The template of each request: the one that it names, or its segment's."""
+    named: dict[RequestId, str] = {}
+    by_segment: dict[RequestId, AssignmentKey] = {}
+    for request in requests:
+        if request.template is not None:
+            named[request.id] = request.template
+        elif (key := assignment_key(request)) is not None:
+            by_segment[request.id] = key
+    found = await config.assigned_templates(by_segment.values())
+    return named | {r: found[key] for r, key in by_segment.items() if key in found}
+
+
 def _without_template(
     item: WorkItem,
     name: str | None,
@@ -342,6 +332,24 @@ def _first(*said: bool | None) -> bool:
 def source_of(variant: Variant) -> TemplateSource:
     """A stored variant as the renderer takes it."""
     return TemplateSource(key=variant.key, parts=variant.parts)
+
+
+def context_of(
+    request: CommunicationRequest, recipient: Recipient, *, opt_out_url: str
+) -> dict[str, Any]:
+    """What a template sees: the recipient's data over the request's, those over where to opt out,
+    and the recipient."""
+    return {
+        OPT_OUT_VARIABLE: opt_out_url,
+        **request.data,
+        **recipient.data,
+        "recipient": recipient_context(
+            {CHANNELS[request.channel].address_field: recipient.identifier},
+            name=recipient.name,
+            locale=recipient.locale,
+            timezone=recipient.timezone,
+        ),
+    }
 
 
 def recipient_context(

@@ -240,6 +240,22 @@ class TemplateService:
             Overloaded: the Message Service can't be asked.
         """
         version = await self.get(client_id, name, number)
+        return await self.render_version(version, channel=channel, locale=locale, context=context)
+
+    async def render_version(
+        self,
+        version: TemplateVersion,
+        *,
+        channel: str | None,
+        locale: str | None,
+        context: Mapping[str, Any],
+    ) -> Rendering:
+        """The same of a version that was read before.
+
+        Raises:
+            Invalid: as `render`.
+            Overloaded: as `render`.
+        """
         there = ", ".join(version.contents)
         if channel is None and len(version.contents) > 1:
             raise Invalid.at("/channel", "missing", f"It has content for {there}: name one.")

@@ -11,6 +11,7 @@ from cdp.domain.event import LEGAL_AFTER, STATUS_AFTER, UNNUMBERED, EventName
 from cdp.errors import CdpError
 from cdp.file_formats.faults import FILE_FAULTS, ROW_FAULTS
 from cdp.file_formats.text import ENCODINGS
+from cdp.file_formats.warnings import FILE_WARNINGS
 from cdp.http import problems
 from cdp.http.problems import PROBLEMS
 from cdp.rendering import environment, language
@@ -121,7 +122,9 @@ def test_every_limit_of_the_page_is_looked_at():
     assert len(rows) == len(A_LIMIT.findall(read("docs/reference/limits.md"))) > 20
 
 
-@pytest.mark.parametrize(("code", "meaning"), [*FILE_FAULTS.items(), *ROW_FAULTS.items()])
+@pytest.mark.parametrize(
+    ("code", "meaning"), [*FILE_FAULTS.items(), *ROW_FAULTS.items(), *FILE_WARNINGS.items()]
+)
 def test_every_fault_of_a_file_is_documented(code, meaning):
     assert f"| `{code}` | {meaning} |" in read("docs/reference/file-formats.md")
 

@@ -6,12 +6,19 @@ from cdp.http.call import ApiServices
 from cdp.http.file_rows import HttpRowIntake
 from cdp.ports.clock import Clock
 from cdp.ports.object_store import ObjectStore
+from cdp.services.client_config_service import ClientConfigService
 from cdp.services.file_ingestion_service import FileIngestionService
+from cdp.services.file_outputs import FileOutputs
+from cdp.services.file_preview import FilePreviews
 from cdp.services.file_row_source import FileRows
 from cdp.services.file_service import FileService
+from cdp.services.sftp_account_service import SftpAccountService
+from cdp.services.template_service import TemplateService
 from cdp.storage.batches import Batches
 from cdp.storage.database import Database
+from cdp.storage.delivery_results import DeliveryResults
 from cdp.storage.request_files import RequestFiles
+from cdp.storage.sftp_accounts import SftpAccounts
 
 
 def files_of(database: Database, clock: Clock, store: ObjectStore) -> FileService:
@@ -19,6 +26,23 @@ def files_of(database: Database, clock: Clock, store: ObjectStore) -> FileServic
     return FileService(
         files=RequestFiles(database), store=store, clock=clock, random_bytes=os.urandom
     )
+
+
+def outputs_of(database: Database, store: ObjectStore, id_key: bytes) -> FileOutputs:
+    """What the API makes of files for their senders."""
+    return FileOutputs(store=store, results=DeliveryResults(database), id_key=id_key)
+
+
+def previews_of(
+    config: ClientConfigService, templates: TemplateService, clock: Clock, store: ObjectStore
+) -> FilePreviews:
+    """What the API looks into files by."""
+    return FilePreviews(store=store, config=config, templates=templates, clock=clock)
+
+
+def sftp_accounts_of(database: Database, clock: Clock) -> SftpAccountService:
+    """What the API keeps accounts for SFTP by."""
+    return SftpAccountService(accounts=SftpAccounts(database), clock=clock, random_bytes=os.urandom)
 
 
 def file_ingestion_of(

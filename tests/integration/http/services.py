@@ -32,12 +32,10 @@ from cdp.services.communication_service import CommunicationService
 from cdp.services.dead_letter_service import DeadLetterService
 from cdp.services.delivery_config_service import DeliveryConfigService
 from cdp.services.delivery_tracking_service import DeliveryTrackingService
-from cdp.services.file_outputs import FileOutputs
 from cdp.services.inbox_service import InboxService, InboxTokens
 from cdp.services.inbox_streams import InboxStreams
 from cdp.services.segment_service import SegmentService
 from cdp.services.sender_service import SenderService
-from cdp.services.sftp_account_service import SftpAccountService
 from cdp.services.suppression_service import SuppressionService
 from cdp.services.template_service import TemplateEngine, TemplateService
 from cdp.storage.batches import Batches
@@ -55,11 +53,10 @@ from cdp.storage.links import Links
 from cdp.storage.providers import ProviderAccounts
 from cdp.storage.segments import SegmentAssignments, Segments
 from cdp.storage.senders import Senders
-from cdp.storage.sftp_accounts import SftpAccounts
 from cdp.storage.suppressions import Suppressions
 from cdp.storage.templates import Templates
 from cdp.telemetry import Telemetry
-from tests.integration.http.file_services import files_of
+from tests.integration.http.file_services import files_of, outputs_of, previews_of, sftp_accounts_of
 from tests.integration.http.provider_services import providers_of, routing_of
 
 ID_KEY = bytes(range(32))
@@ -216,25 +213,25 @@ def _services(
 
     suppressions = _suppressions(database, communications, clock)
     tracking = _tracking(database, clock, suppressions)
+    config, templates = _config(database, clock), _templates(database, engine, clock)
     return ApiServices(
         access=_access(database, clock),
-        config=_config(database, clock),
+        config=config,
         commit=GroupCommit(intake.accept),
         batches=_batches(database, intake, clock),
         communications=communications,
         reading=_reading(database),
-        templates=_templates(database, engine, clock),
+        templates=templates,
         segments=_segments(database, clock),
         delivery_configs=_delivery_configs(database, clock),
         senders=_senders(database, clock),
-        sftp_accounts=SftpAccountService(
-            accounts=SftpAccounts(database), clock=clock, random_bytes=os.urandom
-        ),
+        sftp_accounts=sftp_accounts_of(database, clock),
         dead_letters=_dead_letters(database, communications),
         providers=providers_of(database, clock),
-        routing=routing_of(database, clock, _config(database, clock)),
+        routing=routing_of(database, clock, config),
         files=files_of(database, clock, store),
-        file_outputs=FileOutputs(store=store, results=DeliveryResults(database), id_key=ID_KEY),
+        file_previews=previews_of(config, templates, clock, store),
+        file_outputs=outputs_of(database, store, ID_KEY),
         suppressions=suppressions,
         inbox=InboxService(entries=InboxEntries(database), tracking=tracking, clock=clock),
         inbox_tokens=InboxTokens(key=b"i" * 32, clock=clock),

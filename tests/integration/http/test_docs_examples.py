@@ -19,6 +19,7 @@ WITH_JQ = "dkim.md"
 FILES = {
     "bounced.csv": "recipient\nada@example.org\n",
     "examples/uploads/appointments.csv": "email\nada@example.org\n",
+    "examples/uploads/appointments.ndjson": '{"channel": "email"}\n',
 }
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIHSYgFYu5/JlPcMNUkBIxQyzEQa/s+U088wVcBG1/xv"
 FORM = "multipart/form-data; boundary=cut"

@@ -369,3 +369,22 @@ def test_whatever_the_columns_are_called_the_request_is_none_or_one_that_a_post_
     else:
         named = set()
     assert named <= {"cc", "bcc"}
+
+
+def test_where_each_column_goes_is_said_for_each_channel_that_has_an_address():
+    header = ["Channel", "E-mail", "phone", "first name", "metadata.Order"]
+    found = {each.name: each.pointers for each in Columns(header, UploadDefaults()).places()}
+
+    assert list(found) == header
+    assert found["Channel"] == {"email": "/channel", "sms": "/channel"}
+    assert found["E-mail"] == {"email": "/to/0/email", "sms": "/to/0/data/E_mail"}
+    assert found["phone"] == {"email": "/to/0/data/phone", "sms": "/to/0/phone"}
+    assert found["first name"] == dict.fromkeys(("email", "sms"), "/to/0/data/first_name")
+    assert found["metadata.Order"] == dict.fromkeys(("email", "sms"), "/metadata/Order")
+
+
+def test_a_column_of_another_channel_goes_nowhere_on_this_one():
+    header = ["channel", "email", "phone", "content.subject"]
+    found = {each.name: each.pointers for each in Columns(header, UploadDefaults()).places()}
+
+    assert found["content.subject"] == {"email": "/content/subject"}
