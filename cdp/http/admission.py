@@ -7,6 +7,7 @@ clock, templates and senders that must exist, limits. What depends on the moment
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import datetime
+from typing import Final
 
 from cdp.channels.content import Parts
 from cdp.channels.email import check_header
@@ -33,6 +34,7 @@ from cdp.services.access_service import Caller
 
 Scope = tuple[str, str | None, str | None]
 """Channel, campaign and segment of a request."""
+TEST_KEY: Final = "A test key can't send yet."
 
 
 def request_of(
@@ -197,6 +199,16 @@ def _scope_of(request: CommunicationRequest) -> Scope:
     return (request.channel, request.campaign, request.segment)
 
 
+def require_live(caller: Caller) -> None:
+    """Refuse what would send, or let others send, under a test key.
+
+    Raises:
+        Forbidden: it is one.
+    """
+    if not caller.live:
+        raise Forbidden(TEST_KEY)
+
+
 def _refusal(
     request: CommunicationRequest,
     caller: Caller,
@@ -207,7 +219,7 @@ def _refusal(
     has_sender: bool,
 ) -> CdpError | None:
     if not caller.live:
-        return Forbidden("A test key can't send yet.")
+        return Forbidden(TEST_KEY)
     if request.expires_at is not None and request.expires_at <= now:
         return Invalid.at("/expires_at", "past", "This time has passed.")
     if (request.client_id, request.template) in unknown:

@@ -13,7 +13,8 @@ from cdp.domain.failure import ErrorClass
 from cdp.domain.failure_report import FailureReport
 from cdp.domain.ids import ResultId, id_from_text, text_of
 from cdp.domain.lane import Priority
-from cdp.errors import CdpError, Forbidden, Invalid
+from cdp.errors import CdpError, Invalid
+from cdp.http.admission import require_live
 from cdp.http.answer import Answer, json_answer
 from cdp.http.call import Call
 from cdp.http.dead_letter_models import DeadLetterFilterIn, ReplayIn
@@ -73,8 +74,7 @@ async def replay_dead_letters(call: Call) -> Answer:
     """Open dead letters again."""
     given = await json_body(call, ReplayIn)
     _require_one_choice(given)
-    if not call.caller.live:
-        raise Forbidden("A test key can't send yet.")
+    require_live(call.caller)
     service, client = call.services.dead_letters, call.caller.client
     if given.ids is not None:
         ids = [ResultId(id_from_text(text)) for text in dict.fromkeys(given.ids)]

@@ -87,7 +87,7 @@ FILES: Final[Sequence[Route]] = (
             parameters=_option_parameters(),
             bodies=_bodies(),
             answers={202: FileOut},
-            problems=WRITES,
+            problems=(*WRITES, 403),
         ),
     ),
     Route(
@@ -129,7 +129,7 @@ FILES: Final[Sequence[Route]] = (
             summary="Start a file that is held",
             parameters=(ID,),
             answers={200: FileOut},
-            problems=(401, 404, 409, 422, 429, 503),
+            problems=(401, 403, 404, 409, 422, 429, 503),
         ),
     ),
     Route(

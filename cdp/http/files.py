@@ -14,6 +14,7 @@ from cdp.domain.request_file import (
     seconds_left,
 )
 from cdp.errors import Invalid, UnsupportedMediaType
+from cdp.http.admission import require_live
 from cdp.http.answer import Answer, StreamedAnswer, json_answer
 from cdp.http.batch_results import CSV
 from cdp.http.batches import NDJSON
@@ -60,6 +61,8 @@ async def _take(
     name: str | None,
     essence: str,
 ) -> Answer:
+    if not given.hold:
+        require_live(call.caller)
     options = given.model_dump(mode="python", exclude_none=True, exclude=set(_OF_UPLOAD))
     if "format" not in options and essence in (CSV, NDJSON):
         options["format"] = "csv" if essence == CSV else "ndjson"
@@ -128,6 +131,7 @@ async def get_file(call: Call) -> Answer:
 async def start_file(call: Call) -> Answer:
     """Let a file go that was held."""
     known_parameters(call, frozenset())
+    require_live(call.caller)
     file = await call.services.files.start(call.caller.client.id, id_in_path(call))
     return json_answer(file_view(call, file))
 

@@ -46,7 +46,7 @@ SFTP_ACCOUNTS: Final[Sequence[Route]] = (
             body=SftpAccountIn,
             examples=examples.SFTP_ACCOUNTS,
             answers={200: SftpAccountOut, 201: SftpAccountOut},
-            problems=(*WRITES, 412),
+            problems=(*WRITES, 403, 412),
         ),
     ),
     Route(

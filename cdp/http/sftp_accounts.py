@@ -4,6 +4,7 @@ from typing import Any
 
 from cdp.domain.ids import text_of
 from cdp.domain.sftp_account import SftpAccount
+from cdp.http.admission import require_live
 from cdp.http.answer import Answer, json_answer
 from cdp.http.call import Call
 from cdp.http.entity_tags import tagged_answer, versions_asked_for
@@ -18,6 +19,7 @@ LISTING = "sftp-accounts"
 
 async def put_sftp_account(call: Call) -> Answer:
     """Make an account, or let it be this."""
+    require_live(call.caller)
     given = await json_body(call, SftpAccountIn)
     account, is_new = await call.services.sftp_accounts.put(
         call.caller.client.id,

@@ -6,6 +6,7 @@ import hashlib
 import io
 import uuid
 
+import asyncssh
 import pytest
 
 from cdp.services.file_ingestion_service import FileIngestionService
@@ -14,6 +15,7 @@ from tests.integration.http.file_services import file_ingestion_of
 
 CSV = b"email,city\r\na@example.org,Lyon\r\nnobody,Lyon\r\n"
 FORM = "multipart/form-data; boundary=cut"
+PUBLIC_KEY = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
 
 
 async def upload(tenant: Tenant, content: bytes = CSV, *, kind: str = "text/csv", query: str = ""):
@@ -71,6 +73,20 @@ async def test_a_file_is_sent_worked_on_and_its_outcome_fetched(tenant: Tenant, 
     assert found.json["id"] == results[0]["id"]
     batch = (await tenant.get(f"/batches/{file['batch_id']}")).json
     assert batch["requests"] == {"accepted": 2, "rejected": 1}
+
+
+async def test_a2_a_test_key_sends_no_file_and_opens_no_other_door(tenant: Tenant, api):
+    held = (await upload(tenant, unique(), query="?hold=true")).json
+    tenant.key = (await api.services.access.create_key(tenant.client.id, live=False)).text
+
+    assert (await upload(tenant, unique())).status == 403
+    assert (await upload(tenant, form(unique()), kind=FORM)).status == 403
+    assert (await tenant.post(f"/files/{held['id']}/start")).status == 403
+    assert (await tenant.call("PUT", "/sftp-accounts/door", {"keys": [PUBLIC_KEY]})).status == 403
+    assert (await tenant.get("/sftp-accounts")).json["items"] == []
+    files = (await tenant.get("/files")).json["items"]
+    assert [(file["id"], file["state"]) for file in files] == [(held["id"], "held")]
+    assert (await upload(tenant, unique(), query="?hold=true")).json["state"] == "held"
 
 
 async def test_a_form_has_its_options_before_the_file(tenant: Tenant):
