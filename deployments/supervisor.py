@@ -6,6 +6,7 @@ of their state within a second.
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, Final
 
 import ray
@@ -110,6 +111,7 @@ class Supervisor:
         """What takes and works on files is there where there are accounts, and files."""
         now = time.monotonic()
         most = self._component.wiring.settings.ingestions_max
+        self._end_if(SFTP_GATEWAY, lambda report: bool(report.get("ended")))
         if find(SFTP_GATEWAY) is None and await self._logins.any_across_clients():
             # Who has no account for it has no process for it.
             start(SftpGateway, SFTP_GATEWAY, SFTP_GATEWAY)
@@ -122,7 +124,8 @@ class Supervisor:
                 start(FileIngestion, name, name)
         if now - self._files_seen_at > WARM_S:
             for name in names:
-                self._end_idle(name)
+                # Between two looks it may take a file; that waits for a lease, and nothing else.
+                self._end_if(name, lambda report: not report["busy"])
         return FILES_S
 
     async def _clear_leftovers(self) -> float:
@@ -130,10 +133,9 @@ class Supervisor:
         await self._component.wiring.object_store.remove_leftovers()
         return LEFTOVERS_S
 
-    def _end_idle(self, name: str) -> None:
+    def _end_if(self, name: str, is_over: Callable[[dict[str, Any]], bool]) -> None:
         actor, report = find(name), self._reports.get(name)
-        if actor is not None and report is not None and not report["busy"]:
-            # Between two looks it may take a file; then that waits for a lease, and nothing else.
+        if actor is not None and report is not None and is_over(report):
             ray.kill(actor)
             self._merged.bury(report["incarnation"])
             del self._reports[name]
