@@ -75,7 +75,7 @@ class Supervisor:
         self._campaigns = self._component.wiring.campaigns.keeper
         self._component.loop("keep", self._keep)
         self._component.loop("campaigns", self._keep_campaigns)
-        self._files = self._component.wiring.request_files()
+        self._turns = self._component.wiring.file_turns()
         self._logins = self._component.wiring.sftp_accounts()
         self._component.loop("files", self._keep_files)
         self._component.loop("leftovers", self._clear_leftovers)
@@ -115,11 +115,13 @@ class Supervisor:
         if find(SFTP_GATEWAY) is None and await self._logins.any_across_clients():
             # Who has no account for it has no process for it.
             start(SftpGateway, SFTP_GATEWAY, SFTP_GATEWAY)
-        waiting = len(await self._files.waiting_across_clients(limit=most))
+        waiting = await self._turns.count_across_clients(limit=most)
         names = [ingestion_name(index) for index in range(most)]
         if waiting:
             self._files_seen_at = now
-        for name in names[:waiting]:
+        # Those that are busy are no help to a file that waits.
+        busy = sum(1 for name in names if self._reports.get(name, {}).get("busy"))
+        for name in names[: waiting + busy]:
             if find(name) is None:
                 start(FileIngestion, name, name)
         if now - self._files_seen_at > WARM_S:

@@ -7,11 +7,15 @@ from cdp.http.file_rows import HttpRowIntake
 from cdp.ports.clock import Clock
 from cdp.ports.object_store import ObjectStore
 from cdp.services.file_ingestion_service import FileIngestionService
+from cdp.services.file_outputs import FileOutputs
 from cdp.services.file_row_source import FileRows
 from cdp.services.file_service import FileService
 from cdp.storage.batches import Batches
 from cdp.storage.database import Database
+from cdp.storage.delivery_results import DeliveryResults
+from cdp.storage.file_turns import FileTurns
 from cdp.storage.request_files import RequestFiles
+from cdp.telemetry import Telemetry
 
 
 def files_of(database: Database, clock: Clock, store: ObjectStore) -> FileService:
@@ -21,16 +25,25 @@ def files_of(database: Database, clock: Clock, store: ObjectStore) -> FileServic
     )
 
 
+def file_outputs_of(database: Database, store: ObjectStore, *, id_key: bytes) -> FileOutputs:
+    """What the API makes of files."""
+    return FileOutputs(
+        store=store, results=DeliveryResults(database), id_key=id_key, telemetry=Telemetry()
+    )
+
+
 def file_ingestion_of(
     services: ApiServices, database: Database, store: ObjectStore
 ) -> FileIngestionService:
     """The File Ingestion Service beside an API."""
     return FileIngestionService(
         files=RequestFiles(database),
+        turns=FileTurns(database),
         batches=Batches(database),
         source=FileRows(store=store),
         intake=HttpRowIntake(services),
         store=store,
         clock=services.clock,
+        telemetry=Telemetry(),
         worker="test",
     )

@@ -32,7 +32,6 @@ from cdp.services.communication_service import CommunicationService
 from cdp.services.dead_letter_service import DeadLetterService
 from cdp.services.delivery_config_service import DeliveryConfigService
 from cdp.services.delivery_tracking_service import DeliveryTrackingService
-from cdp.services.file_outputs import FileOutputs
 from cdp.services.inbox_service import InboxService, InboxTokens
 from cdp.services.inbox_streams import InboxStreams
 from cdp.services.segment_service import SegmentService
@@ -59,7 +58,7 @@ from cdp.storage.sftp_accounts import SftpAccounts
 from cdp.storage.suppressions import Suppressions
 from cdp.storage.templates import Templates
 from cdp.telemetry import Telemetry
-from tests.integration.http.file_services import files_of
+from tests.integration.http.file_services import file_outputs_of, files_of
 from tests.integration.http.provider_services import providers_of, routing_of
 
 ID_KEY = bytes(range(32))
@@ -234,7 +233,7 @@ def _services(
         providers=providers_of(database, clock),
         routing=routing_of(database, clock, _config(database, clock)),
         files=files_of(database, clock, store),
-        file_outputs=FileOutputs(store=store, results=DeliveryResults(database), id_key=ID_KEY),
+        file_outputs=file_outputs_of(database, store, id_key=ID_KEY),
         suppressions=suppressions,
         inbox=InboxService(entries=InboxEntries(database), tracking=tracking, clock=clock),
         inbox_tokens=InboxTokens(key=b"i" * 32, clock=clock),
