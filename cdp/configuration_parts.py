@@ -13,6 +13,7 @@ from cdp.services.delivery_config_service import DeliveryConfigService
 from cdp.services.file_books import FileBooks
 from cdp.services.file_outputs import FileOutputs
 from cdp.services.file_service import FileService
+from cdp.services.file_sweep import FileSweep
 from cdp.services.provider_service import ProviderService
 from cdp.services.segment_service import SegmentService
 from cdp.services.sender_service import SenderService
@@ -126,6 +127,15 @@ class ConfigurationParts(ProcessParts):
             batches=Batches(self.database),
             results=self.results,
             worker=self.incarnation,
+        )
+
+    def file_sweep(self) -> FileSweep:
+        """What is stored of files that never came to be."""
+        return FileSweep(
+            files=self.request_files(),
+            store=self.object_store,
+            clock=self.clock,
+            telemetry=self.telemetry,
         )
 
     def file_service(self) -> FileService:

@@ -76,6 +76,7 @@ class Supervisor:
         self._component.loop("keep", self._keep)
         self._component.loop("campaigns", self._keep_campaigns)
         self._turns = self._component.wiring.file_turns()
+        self._sweep = self._component.wiring.file_sweep()
         self._logins = self._component.wiring.sftp_accounts()
         self._component.loop("files", self._keep_files)
         self._component.loop("leftovers", self._clear_leftovers)
@@ -131,8 +132,9 @@ class Supervisor:
         return FILES_S
 
     async def _clear_leftovers(self) -> float:
-        """Take away what killed uploads have left in object storage."""
+        """Take away what killed uploads have left in object storage, halves and whole objects."""
         await self._component.wiring.object_store.remove_leftovers()
+        await self._sweep.run()
         return LEFTOVERS_S
 
     def _end_if(self, name: str, is_over: Callable[[dict[str, Any]], bool]) -> None:
