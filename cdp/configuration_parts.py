@@ -10,16 +10,20 @@ from cdp.provider_wiring import reaches_private, secret_box
 from cdp.services.access_service import AccessService
 from cdp.services.dead_letter_service import DeadLetterService
 from cdp.services.delivery_config_service import DeliveryConfigService
+from cdp.services.file_books import FileBooks
 from cdp.services.file_outputs import FileOutputs
 from cdp.services.file_service import FileService
+from cdp.services.file_sweep import FileSweep
 from cdp.services.provider_service import ProviderService
 from cdp.services.segment_service import SegmentService
 from cdp.services.sender_service import SenderService
 from cdp.services.sftp_account_service import SftpAccountService
 from cdp.services.suppression_service import SuppressionService
+from cdp.storage.batches import Batches
 from cdp.storage.clients import ApiKeys, Clients
 from cdp.storage.dead_letters import DeadLetters
 from cdp.storage.delivery_configs import DeliveryConfigs
+from cdp.storage.file_turns import FileTurns
 from cdp.storage.providers import ProviderAccounts
 from cdp.storage.request_files import RequestFiles
 from cdp.storage.segments import SegmentAssignments, Segments
@@ -111,6 +115,29 @@ class ConfigurationParts(ProcessParts):
         """`files`."""
         return RequestFiles(self.database)
 
+    def file_turns(self) -> FileTurns:
+        """`files`, as those see them who work on them."""
+        return FileTurns(self.database)
+
+    def file_books(self) -> FileBooks:
+        """The books of files that ended early."""
+        return FileBooks(
+            files=self.request_files(),
+            turns=self.file_turns(),
+            batches=Batches(self.database),
+            results=self.results,
+            worker=self.incarnation,
+        )
+
+    def file_sweep(self) -> FileSweep:
+        """What is stored of files that never came to be."""
+        return FileSweep(
+            files=self.request_files(),
+            store=self.object_store,
+            clock=self.clock,
+            telemetry=self.telemetry,
+        )
+
     def file_service(self) -> FileService:
         """Files of requests, kept."""
         return FileService(
@@ -122,7 +149,12 @@ class ConfigurationParts(ProcessParts):
 
     def file_outputs(self) -> FileOutputs:
         """What is made of files for their senders."""
-        return FileOutputs(store=self.object_store, results=self.results, id_key=self.keys.id_key)
+        return FileOutputs(
+            store=self.object_store,
+            results=self.results,
+            id_key=self.keys.id_key,
+            telemetry=self.telemetry,
+        )
 
     def dead_letter_service(self) -> DeadLetterService:
         """What was given up, and its replay."""

@@ -16,6 +16,7 @@ CdpError
 ├── Overloaded                with the seconds after which to repeat
 │   ├── BacklogFull           this client's limit
 │   ├── PlatformFull          everybody's limit
+│   ├── StorageUnavailable    object storage is away, or has no room
 │   └── OutcomeUnknown        a write that may or may not be durable
 
 What a provider or a template may answer is a value, not an error: see `cdp.ports`.
@@ -126,6 +127,10 @@ class BacklogFull(Overloaded):
 
 class PlatformFull(Overloaded):
     """The platform has reached its limit of unfinished communications."""
+
+
+class StorageUnavailable(Overloaded):
+    """Object storage has no room or can't be reached. Nothing of this was kept; send it again."""
 
 
 class OutcomeUnknown(Overloaded):

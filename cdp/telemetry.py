@@ -32,6 +32,8 @@ COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "cdp_loop_errors": ("Errors that a loop survived.", ("loop",)),
     "cdp_sftp_logins": ("Connections to the SFTP gateway, by what became of them.", ("outcome",)),
     "cdp_sftp_uploads": ("Files that came by SFTP: taken or refused.", ("outcome",)),
+    "cdp_files_swept": ("Stored objects that no file was ever made of, deleted.", ()),
+    "cdp_file_rows_lost": ("Fetched files that lack rows, by what is gone.", ("of",)),
     "cdp_leases_lost": ("Partitions that a shard lost.", ()),
     "cdp_notifications": ("Notifications of objects from a queue, by what they were.", ("taken",)),
 }

@@ -55,7 +55,6 @@ from cdp.storage.communications import Communications
 from cdp.storage.inbox import InboxEntries
 from cdp.storage.links import Links
 from cdp.storage.partition_leases import PartitionLeases
-from cdp.storage.request_files import RequestFiles
 from cdp.storage.segments import SegmentAssignments
 from cdp.storage.templates import Templates
 
@@ -191,12 +190,14 @@ class Wiring(ConfigurationParts):
             id_key=self.keys.id_key,
         )
         return FileIngestionService(
-            files=RequestFiles(self.database),
+            files=self.request_files(),
+            turns=self.file_turns(),
             batches=Batches(self.database),
             source=FileRows(store=self.object_store),
             intake=HttpRowIntake(services),
             store=self.object_store,
             clock=self.clock,
+            telemetry=self.telemetry,
             worker=self.incarnation,
         )
 

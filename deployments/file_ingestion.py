@@ -12,11 +12,12 @@ from deployments.handles import SUPERVISOR, ShardHints, ask
 
 LOOK_S: Final = 1.0
 BACKLOG_S: Final = 1.0
+BOOKS_S: Final = 1.0
 ANSWER_S: Final = 5.0
 
 
 class FileIngestion:
-    """Works on one file at a time. Killed at any line it loses only time."""
+    """Works on one file at a time, in turns. Killed at any line it loses only time."""
 
     def __init__(self, name: str) -> None:
         self._component = Component("file-ingestion", name)
@@ -25,7 +26,9 @@ class FileIngestion:
         self._hints = ShardHints(wiring.partition_owners())
         self._service = wiring.file_ingestion_service(backlog=self._backlog, hint=self._hints.tell)
         self._component.loop("backlog", self._see_backlog)
+        self._books = wiring.file_books()
         self._component.loop("files", self._work)
+        self._component.loop("books", self._close_books)
         self._component.heartbeat(self._facts)
 
     async def _see_backlog(self) -> float:
@@ -37,6 +40,10 @@ class FileIngestion:
     async def _work(self) -> float:
         worked = await self._service.step()
         return 0.0 if worked else LOOK_S
+
+    async def _close_books(self) -> float:
+        await self._books.step()
+        return BOOKS_S
 
     def _facts(self) -> dict[str, Any]:
         return {"rows": self._service.rows, "busy": self._service.is_busy}

@@ -9,6 +9,8 @@ from typing import Any, Final
 from deployments.component import Component
 
 FOR_GOOD_S: Final = 3_600.0
+UNUSED_S: Final = 5.0
+"""How often is asked whether anybody has an account yet."""
 
 
 class SftpGateway:
@@ -18,7 +20,9 @@ class SftpGateway:
         self._component = Component("sftp-gateway", name)
         self._gateway = self._component.wiring.sftp_gateway()
         self._port: int | None = None
+        self._has_ended = False
         self._component.loop("listen", self._listen)
+        self._component.loop("unused", self._end_if_unused)
         self._component.heartbeat(self._facts)
 
     async def _listen(self) -> float:
@@ -27,8 +31,14 @@ class SftpGateway:
             self._port = await self._gateway.start(settings.sftp_host, settings.sftp_port)
         return FOR_GOOD_S
 
+    async def _end_if_unused(self) -> float:
+        if self._port is not None and not self._has_ended:
+            self._has_ended = await self._gateway.stop_if_unused()
+        return UNUSED_S
+
     def _facts(self) -> dict[str, Any]:
-        return {"port": self._port}
+        # Who has ended waits for the Supervisor, which starts a new one with the next account.
+        return {"port": None if self._has_ended else self._port, "ended": self._has_ended}
 
     async def ping(self) -> str:
         """A sign of life."""

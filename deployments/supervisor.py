@@ -6,6 +6,7 @@ of their state within a second.
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, Final
 
 import ray
@@ -74,7 +75,8 @@ class Supervisor:
         self._campaigns = self._component.wiring.campaigns.keeper
         self._component.loop("keep", self._keep)
         self._component.loop("campaigns", self._keep_campaigns)
-        self._files = self._component.wiring.request_files()
+        self._turns = self._component.wiring.file_turns()
+        self._sweep = self._component.wiring.file_sweep()
         self._logins = self._component.wiring.sftp_accounts()
         self._component.loop("files", self._keep_files)
         self._component.loop("leftovers", self._clear_leftovers)
@@ -110,30 +112,34 @@ class Supervisor:
         """What takes and works on files is there where there are accounts, and files."""
         now = time.monotonic()
         most = self._component.wiring.settings.ingestions_max
+        self._end_if(SFTP_GATEWAY, lambda report: bool(report.get("ended")))
         if find(SFTP_GATEWAY) is None and await self._logins.any_across_clients():
             # Who has no account for it has no process for it.
             start(SftpGateway, SFTP_GATEWAY, SFTP_GATEWAY)
-        waiting = len(await self._files.waiting_across_clients(limit=most))
+        waiting = await self._turns.count_across_clients(limit=most)
         names = [ingestion_name(index) for index in range(most)]
         if waiting:
             self._files_seen_at = now
-        for name in names[:waiting]:
+        # Those that are busy are no help to a file that waits.
+        busy = sum(1 for name in names if self._reports.get(name, {}).get("busy"))
+        for name in names[: waiting + busy]:
             if find(name) is None:
                 start(FileIngestion, name, name)
         if now - self._files_seen_at > WARM_S:
             for name in names:
-                self._end_idle(name)
+                # Between two looks it may take a file; that waits for a lease, and nothing else.
+                self._end_if(name, lambda report: not report["busy"])
         return FILES_S
 
     async def _clear_leftovers(self) -> float:
-        """Take away what killed uploads have left in object storage."""
+        """Take away what killed uploads have left in object storage, halves and whole objects."""
         await self._component.wiring.object_store.remove_leftovers()
+        await self._sweep.run()
         return LEFTOVERS_S
 
-    def _end_idle(self, name: str) -> None:
+    def _end_if(self, name: str, is_over: Callable[[dict[str, Any]], bool]) -> None:
         actor, report = find(name), self._reports.get(name)
-        if actor is not None and report is not None and not report["busy"]:
-            # Between two looks it may take a file; then that waits for a lease, and nothing else.
+        if actor is not None and report is not None and is_over(report):
             ray.kill(actor)
             self._merged.bury(report["incarnation"])
             del self._reports[name]

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
+from cdp.domain.file_turn import TRIES_MAX
 from cdp.domain.ids import ClientId
 from cdp.errors import Conflict
 
@@ -21,6 +22,8 @@ SAME_FILE: Final = timedelta(hours=24)
 """The same bytes within this time are taken for a mistake, unless their sender insists."""
 STRETCH: Final = 2_000
 """Rows between two checkpoints."""
+ROWS_REJECTED: Final = "rows_rejected"
+"""Why a strict file has failed of which nothing was sent."""
 
 
 class FileState(StrEnum):
@@ -109,8 +112,21 @@ class RequestFile:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     updated_at: datetime
+    tries: int = 0
+    """Since its last step ahead: how often an error of ours, or its client's absence, ended it."""
+    outages: int = 0
+    """Since its last step ahead: how often what it needs was away. These never count against it."""
     version: int = 1
     """Rises with each change: who has read an older one changes nothing."""
+
+    @property
+    def ended_early(self) -> bool:
+        """Whether it has ended where nobody knows what its last rows have become.
+
+        A stretch that was under way may have been taken in by half: that is counted once nobody
+        works on the file any more.
+        """
+        return self.state in (S.FAILED, S.CANCELLED) and self.started_at is not None
 
     @property
     def key(self) -> str:
@@ -161,11 +177,35 @@ def failed(file: RequestFile, *, reason: str, detail: str, at: datetime) -> Requ
     return _changed(file, at, state=S.FAILED, reason=reason, detail=detail, ended_at=at)
 
 
+def stumbled(file: RequestFile, *, reason: str, why: str, at: datetime) -> RequestFile:
+    """A file whose work was ended by what another try may not mend; in the end it has failed.
+
+    Args:
+        file: as it was when that happened.
+        reason: a word for it.
+        why: a sentence for it.
+        at: now.
+    """
+    tries = file.tries + 1
+    if tries < TRIES_MAX:
+        return _changed(file, at, tries=tries)
+    rows = file.checkpoint.counts.rows
+    detail = (
+        f"{why} It was tried {tries} times. Rows up to {rows:,} are decided on, and of those "
+        "behind them what `results` lists. When it is mended, send all others as another file."
+    )
+    return failed(replace(file, tries=tries), reason=reason, detail=detail, at=at)
+
+
+def held_up(file: RequestFile, *, at: datetime) -> RequestFile:
+    """A file whose work was ended by what it needs being away."""
+    return _changed(file, at, outages=file.outages + 1)
+
+
 def advanced(file: RequestFile, checkpoint: Checkpoint, *, at: datetime) -> RequestFile:
     """A file of which another stretch is done for good."""
-    if file.state is S.CHECKING:
-        return _changed(file, at, checked=checkpoint)
-    return _changed(file, at, checkpoint=checkpoint)
+    done = "checked" if file.state is S.CHECKING else "checkpoint"
+    return _changed(file, at, tries=0, outages=0, **{done: checkpoint})
 
 
 def read_through(file: RequestFile, *, at: datetime) -> RequestFile:
@@ -177,7 +217,7 @@ def read_through(file: RequestFile, *, at: datetime) -> RequestFile:
     if rejected:
         detail = f"{rejected:,} of {file.checked.counts.rows:,} rows are wrong, and it is strict."
         refused = replace(file, checkpoint=file.checked)
-        return failed(refused, reason="rows_rejected", detail=detail, at=at)
+        return failed(refused, reason=ROWS_REJECTED, detail=detail, at=at)
     # What the first pass has stored of rejects is nothing.
     return _changed(file, at, state=S.INGESTING)
 

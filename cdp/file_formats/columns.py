@@ -6,11 +6,11 @@ empty cell is a field that is left out. Values are texts, but for the few fields
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from cdp.errors import FieldError, pointer_of
+from cdp.errors import pointer_of
 from cdp.file_formats.csv_output import plain_cell
 from cdp.file_formats.csv_rows import CsvRow
 from cdp.file_formats.faults import FileRefused, RowFault
@@ -159,25 +159,6 @@ class Columns:
         request: dict[str, Any] = {"channel": channel, "to": [{"data": data} if data else {}]}
         faults = [*self._fill(request, plan, row), *self._foreign(plan, row, channel)]
         return faults or with_defaults(request, self._defaults)
-
-    def faults_of(self, row: int, channel: str, errors: Iterable[FieldError]) -> list[RowFault]:
-        """What is wrong with a request, said of the columns that it was made of.
-
-        Args:
-            row: its number.
-            channel: of the request.
-            errors: as the request's validation gave them.
-        """
-        return [
-            RowFault(
-                row=row,
-                code=error.code,
-                detail=error.detail,
-                column=self.column_of(error.pointer, channel),
-                pointer=error.pointer,
-            )
-            for error in errors
-        ]
 
     def column_of(self, pointer: str, channel: str) -> str:
         """The header of the column from which a value of a request came; empty if of none.

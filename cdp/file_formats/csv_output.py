@@ -10,14 +10,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from cdp.file_formats.faults import RowFault
-
 BOM: Final = b"\xef\xbb\xbf"
 """What makes spreadsheets read a file as UTF-8."""
 CONTENT_TYPE: Final = b"text/csv; charset=utf-8"
-
-FAULT_COLUMNS: Final = ("row", "column", "code", "detail")
-"""The header above `fault_lines`."""
 
 # Quotes that stood there before are covered too, or changing back would take one of those.
 _RUNNABLE: Final = re.compile(r"'*[=+\-@\t\r]")
@@ -55,9 +50,3 @@ def csv_lines(rows: Iterable[Sequence[Any]], *, raw: bool = False, bom: bool = F
     text = io.StringIO(newline="")
     csv.writer(text).writerows([csv_cell(value, raw=raw) for value in row] for row in rows)
     return (BOM if bom else b"") + text.getvalue().encode()
-
-
-def fault_lines(faults: Iterable[RowFault], *, raw: bool = False) -> bytes:
-    """What is wrong with rows as CSV, a line for each thing, under `FAULT_COLUMNS`."""
-    rows = ((fault.row, fault.column, fault.code, fault.detail) for fault in faults)
-    return csv_lines(rows, raw=raw)

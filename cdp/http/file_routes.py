@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from cdp.domain.request_file import FILE_BYTES_MAX, FileState
+from cdp.domain.request_file import FILE_BYTES_MAX, FileSource, FileState
 from cdp.http.batch_results import CSV
 from cdp.http.endpoint import Operation, Route
 from cdp.http.file_models import FileOptionsIn, FileOut, FilePage
@@ -100,6 +100,7 @@ FILES: Final[Sequence[Route]] = (
             summary="List files",
             parameters=(
                 query_parameter("state", "Only those in this state.", enum=list(FileState)),
+                query_parameter("source", "Only those that came so.", enum=list(FileSource)),
                 *paging(),
             ),
             answers={200: FilePage},

@@ -8,7 +8,7 @@ from typing import Any, Final
 from cdp.domain.communication_request import CommunicationRequest
 from cdp.domain.ids import BatchId
 from cdp.domain.request_file import RequestFile
-from cdp.errors import CdpError, Invalid, NotFound, Overloaded
+from cdp.errors import CdpError, Invalid, Overloaded
 from cdp.file_formats.columns import with_defaults
 from cdp.file_formats.faults import RowFault
 from cdp.http.chunk_intake import CHUNK, ChunkIntake, Tally, check_chunk, take_chunk
@@ -16,7 +16,7 @@ from cdp.http.intake_services import IntakeServices
 from cdp.http.items import Item, Parsed
 from cdp.http.json_input import loads
 from cdp.http.problems import document_of
-from cdp.ports.row_intake import FileRow, Taken
+from cdp.ports.row_intake import FileRow, SenderGone, Taken
 from cdp.services.access_service import Caller
 from cdp.services.batch_intake import OpenBatch
 
@@ -92,7 +92,7 @@ class HttpRowIntake:
     ) -> _RowTally:
         clients = await self._services.config.clients([file.client_id])
         if file.client_id not in clients:
-            raise NotFound
+            raise SenderGone
         caller = Caller(client=clients[file.client_id], key_id=KEY, live=True)
         client = _Client(services=self._services, caller=caller)
         batch = OpenBatch(

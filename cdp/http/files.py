@@ -103,13 +103,18 @@ def options_in(given: Mapping[str, str]) -> FileOptionsIn:
 
 async def list_files(call: Call) -> Answer:
     """A page of files, the newest first."""
-    known_parameters(call, frozenset({"state", "limit", "cursor"}))
+    known_parameters(call, frozenset({"state", "source", "limit", "cursor"}))
     reader = QueryReader(call.query)
     state = reader.read("state", FileState, f"One of: {', '.join(FileState)}.")
+    source = reader.read("source", FileSource, f"One of: {', '.join(FileSource)}.")
     reader.require_valid()
-    limit, scope = limit_of(call), f"files:{state}"
+    limit, scope = limit_of(call), f"files:{state}:{source}"
     page = await call.services.files.page(
-        call.caller.client.id, state=state, before=cursor_of(call, scope), limit=limit + 1
+        call.caller.client.id,
+        state=state,
+        source=source,
+        before=cursor_of(call, scope),
+        limit=limit + 1,
     )
     return json_answer(
         page_of(

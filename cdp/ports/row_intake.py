@@ -17,6 +17,10 @@ class FileUnreadable(Exception):
         self.detail = detail
 
 
+class SenderGone(Exception):
+    """The file's client is not there."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileRow:
     """One row, as far as it could be read."""
@@ -69,7 +73,7 @@ class Taken:
 
 
 class RowIntake(Protocol):
-    """The Communication Service's front door, for rows."""
+    """The Communication Service's front door, for rows. Both raise `SenderGone`."""
 
     async def check(self, file: RequestFile, rows: Sequence[FileRow]) -> Taken:
         """What would be rejected, without taking anything in."""

@@ -17,7 +17,7 @@ from cdp.domain.request_file import (
     cancelled,
     started,
 )
-from cdp.errors import Conflict, Invalid, NotFound, PayloadTooLarge, PlatformFull
+from cdp.errors import Conflict, Invalid, NotFound, PayloadTooLarge, StorageUnavailable
 from cdp.ports.clock import Clock
 from cdp.ports.object_store import ObjectStore, ObjectTooLarge, StoreUnavailable
 from cdp.storage.request_files import RequestFiles
@@ -67,7 +67,7 @@ class FileService:
             Invalid: it is empty.
             PayloadTooLarge: it is too large.
             Conflict: the same bytes have come within a day.
-            PlatformFull: object storage can't be reached or has no room.
+            StorageUnavailable: object storage can't be reached or has no room.
             OutcomeUnknown: MongoDB could not be asked.
         """
         now = self._clock.now()
@@ -102,7 +102,7 @@ class FileService:
             detail = f"The file is larger than {self._bytes_max:,} bytes."
             raise PayloadTooLarge(detail) from None
         except StoreUnavailable:
-            raise PlatformFull("Files can't be stored now.", retry_after_s=STORE_RETRY_S) from None
+            raise StorageUnavailable(retry_after_s=STORE_RETRY_S) from None
 
     async def _require_new(self, file: RequestFile, *, insist: bool) -> None:
         if not file.size:
@@ -134,10 +134,18 @@ class FileService:
         return file
 
     async def page(
-        self, client_id: ClientId, *, state: FileState | None, before: bytes | None, limit: int
+        self,
+        client_id: ClientId,
+        *,
+        state: FileState | None = None,
+        source: FileSource | None = None,
+        before: bytes | None,
+        limit: int,
     ) -> list[RequestFile]:
-        """The newest first."""
-        return await self._files.page(client_id, state=state, before=before, limit=limit)
+        """The newest first, of those in a state and from a source where one is named."""
+        return await self._files.page(
+            client_id, state=state, source=source, before=before, limit=limit
+        )
 
     async def start(self, client_id: ClientId, file_id: bytes) -> RequestFile:
         """Let a file go that was held.

@@ -161,6 +161,10 @@ class SftpAccountService:
             if await self._accounts.delete(client_id, name, seen=account.version):
                 return
 
+    async def any_across_clients(self) -> bool:
+        """Whether anybody may log in at all."""
+        return await self._accounts.any_across_clients()
+
     async def across_clients(self, names: Collection[str]) -> dict[str, SftpAccount]:
         """Accounts by their logins, for the gateway: as they are now."""
         wanted = [name for name in names if NAME.fullmatch(name)]

@@ -173,6 +173,20 @@ class SftpGateway:
         await self._handover.drain(within_s=END_S)
         self._spool.close()
 
+    async def stop_if_unused(self) -> bool:
+        """Stop if nobody may log in any more and nothing is to be handed over; whether it has.
+
+        Sessions of accounts that are gone end by themselves. Uploads that were cut off stay in the
+        spool: their time is over when a gateway looks through it again.
+
+        Raises:
+            OutcomeUnknown: MongoDB could not be asked.
+        """
+        if self._handover.is_waited_for or await self._accounts.any_across_clients():
+            return False
+        await self.stop()
+        return True
+
     async def _again(self, name: str, step: Callable[[], Any], every_s: float) -> None:
         while True:
             try:

@@ -75,6 +75,14 @@ class HandOver:
             return None
         return found[1:]
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether an upload is out of its sender's hands, or soon will be, and not handed over."""
+        return any(
+            upload.is_complete or (upload.stage is Stage.CLOSED and not is_unfinished(upload.name))
+            for upload in self._spool.everything()
+        )
+
     async def tick(self) -> None:
         """Look once: what is complete begins to be handed over, what is given up goes."""
         # By age, so that nobody's files wait for all of another's.

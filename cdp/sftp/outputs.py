@@ -22,7 +22,7 @@ from cdp.sftp.spool import Spool
 LISTED_MAX: Final = 1_000
 """Files in a folder: the newest."""
 SCANNED_MAX: Final = 10_000
-"""Files of a client, however they came, that are looked through for them."""
+"""Files of a client, however they came, that are looked through for one's bytes."""
 PAGE: Final = 500
 LIST_S: Final = 2.0
 """For how long a list is taken for new."""
@@ -70,19 +70,20 @@ class ClientFiles:
             return known[1]
 
     async def _read(self, client_id: ClientId) -> list[RequestFile]:
-        found: list[RequestFile] = []
-        async for file in self.scan(client_id):
-            if file.source is FileSource.SFTP:
-                found.append(file)
-                if len(found) == LISTED_MAX:
-                    break
-        return found
+        return [
+            file async for file in self._newest(client_id, source=FileSource.SFTP, most=LISTED_MAX)
+        ]
 
-    async def scan(self, client_id: ClientId) -> AsyncIterator[RequestFile]:
+    def scan(self, client_id: ClientId) -> AsyncIterator[RequestFile]:
         """A client's files however they came, the newest first, up to `SCANNED_MAX`."""
+        return self._newest(client_id, source=None, most=SCANNED_MAX)
+
+    async def _newest(
+        self, client_id: ClientId, *, source: FileSource | None, most: int
+    ) -> AsyncIterator[RequestFile]:
         before: bytes | None = None
-        for _ in range(0, SCANNED_MAX, PAGE):
-            page = await self._files.page(client_id, state=None, before=before, limit=PAGE)
+        for _ in range(0, most, PAGE):
+            page = await self._files.page(client_id, source=source, before=before, limit=PAGE)
             for file in page:
                 yield file
             if len(page) < PAGE:

@@ -232,7 +232,23 @@ INDEXES: Final[dict[str, list[IndexModel]]] = {
     "files": [
         # GET /v1/files, the newest first.
         IndexModel([("client_id", ASCENDING), ("_id", ASCENDING)], name="client"),
-        # Those that somebody should work on, the longest waiting first.
+        # The same of one source; what an account of SFTP sees.
+        IndexModel(
+            [("client_id", ASCENDING), ("source", ASCENDING), ("_id", ASCENDING)], name="source"
+        ),
+        # Whose turn it is: by client, then by the last turn; who is held or rests is passed over.
+        IndexModel(
+            [("client_id", ASCENDING), ("turned_at", ASCENDING), ("lease_until", ASCENDING)],
+            name="turn",
+            partialFilterExpression={"state": {"$in": ["waiting", "checking", "ingesting"]}},
+        ),
+        # Those that ended early, whose batches are to be closed.
+        IndexModel(
+            [("lease_until", ASCENDING)],
+            name="batch_open",
+            partialFilterExpression={"batch_open": True},
+        ),
+        # How many somebody should work on.
         IndexModel(
             [("lease_until", ASCENDING)],
             name="waiting",

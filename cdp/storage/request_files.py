@@ -1,5 +1,6 @@
 """`files`: files of requests, and `file_digests`: what came lately, by what it holds."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 
@@ -7,7 +8,6 @@ from pymongo.errors import DuplicateKeyError
 
 from cdp.domain.ids import EPOCH, ClientId
 from cdp.domain.request_file import (
-    OPEN,
     Checkpoint,
     FileCounts,
     FileSource,
@@ -28,8 +28,9 @@ class RequestFiles:
 
     async def insert(self, file: RequestFile) -> None:
         """Store a new file."""
+        free: Document = {"holder": None, "lease_until": EPOCH, "turned_at": file.created_at}
         try:
-            await self._collection.insert_one({**_document(file), **_lease(None)})
+            await self._collection.insert_one({**_document(file), **free})
         except DuplicateKeyError:
             # The driver repeats an insert by itself after a cut connection.
             return
@@ -63,43 +64,29 @@ class RequestFiles:
         return None if document is None else _file(document)
 
     async def page(
-        self, client_id: ClientId, *, state: FileState | None, before: bytes | None, limit: int
+        self,
+        client_id: ClientId,
+        *,
+        state: FileState | None = None,
+        source: FileSource | None = None,
+        before: bytes | None,
+        limit: int,
     ) -> list[RequestFile]:
-        """The newest first."""
+        """The newest first, of those in a state and from a source where one is named."""
         query: Document = {"client_id": client_id}
         if state is not None:
             query["state"] = state.value
+        if source is not None:
+            query["source"] = source.value
         if before is not None:
             query["_id"] = {"$lt": before}
         cursor = self._collection.find(query).sort("_id", -1).limit(limit)
         return [_file(document) async for document in cursor]
 
-    async def waiting_across_clients(self, *, limit: int) -> list[RequestFile]:
-        """Files that somebody should work on and nobody does, the longest waiting first."""
-        query = {
-            "state": {"$in": [state.value for state in OPEN]},
-            "$expr": {"$lt": ["$lease_until", "$$NOW"]},
-        }
-        cursor = self._collection.find(query).sort("lease_until", 1).limit(limit)
-        return [_file(document) async for document in cursor]
-
-    async def claim(self, file: RequestFile, *, holder: str, ttl_s: float) -> bool:
-        """Take a file that nobody holds, by MongoDB's own clock; whether it is ours (rule D6)."""
-        free = {"$or": [{"$lt": ["$lease_until", "$$NOW"]}, {"$eq": ["$holder", holder]}]}
-        query = {"_id": file.id, "client_id": file.client_id, "$expr": free}
-        update = [{"$set": _leasing(holder, ttl_s)}]
-        return (await self._collection.update_one(query, update)).matched_count == 1
-
-    async def renew(self, file: RequestFile, *, holder: str, ttl_s: float) -> bool:
-        """Keep it; whether it was ours still."""
-        query = {"_id": file.id, "client_id": file.client_id, "holder": holder}
-        update = [{"$set": _leasing(holder, ttl_s)}]
-        return (await self._collection.update_one(query, update)).matched_count == 1
-
-    async def let_go(self, file: RequestFile, *, holder: str) -> None:
-        """Let others have it at once."""
-        query = {"_id": file.id, "client_id": file.client_id, "holder": holder}
-        await self._collection.update_one(query, [{"$set": {"lease_until": "$$NOW"}}])
+    async def existing_across_clients(self, file_ids: Sequence[bytes]) -> set[bytes]:
+        """Which of these ids are files."""
+        query = {"_id": {"$in": list(file_ids)}}
+        return {document["_id"] async for document in self._collection.find(query, {"_id": 1})}
 
     async def note_digest(
         self, file: RequestFile, *, since: datetime, insist: bool
@@ -129,14 +116,6 @@ class RequestFiles:
 _OPTIONAL = ("reason", "detail", "checked", "started_at", "ended_at")
 
 
-def _lease(holder: str | None) -> Document:
-    return {"holder": holder, "lease_until": EPOCH}
-
-
-def _leasing(holder: str, ttl_s: float) -> Document:
-    return {"holder": holder, "lease_until": {"$add": ["$$NOW", int(ttl_s * 1_000)]}}
-
-
 def _document(file: RequestFile) -> Document:
     return present(
         _id=file.id,
@@ -156,6 +135,9 @@ def _document(file: RequestFile) -> Document:
         started_at=file.started_at,
         ended_at=file.ended_at,
         updated_at=file.updated_at,
+        tries=file.tries,
+        outages=file.outages,
+        batch_open=file.ended_early or None,
         version=file.version,
     )
 
@@ -198,5 +180,7 @@ def _file(document: Document) -> RequestFile:
         started_at=document.get("started_at"),
         ended_at=document.get("ended_at"),
         updated_at=document["updated_at"],
+        tries=document.get("tries", 0),
+        outages=document.get("outages", 0),
         version=document["version"],
     )

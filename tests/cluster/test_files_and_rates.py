@@ -1,5 +1,6 @@
 """A file's way through the running platform, and a rate that all workers keep."""
 
+import asyncio
 import csv
 import io
 from collections import Counter
@@ -81,6 +82,15 @@ async def test_a_rate_is_kept_by_all_workers_together(platform: Platform):
     assert (times[-1] - times[0]).total_seconds() >= (LIMITED - 8) / 8 - 0.5
 
 
+async def nobody_listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionRefusedError:
+        return True
+    writer.close()
+    return False
+
+
 async def test_a_file_that_is_dropped_by_sftp_is_sent_and_its_results_are_there(
     platform: Platform,
 ):
@@ -133,3 +143,9 @@ async def test_a_file_that_is_dropped_by_sftp_is_sent_and_its_results_are_there(
         await eventually(until_there, within_s=60)
     [message] = await platform.inbox("dropped7@example.org")
     assert message["subject"] == "Hi"
+
+    # With the last account the gateway ends.
+    gone = await client.call("DELETE", f"/sftp-accounts/{login}")
+    assert gone.status == 204, gone
+    port = platform.cluster.settings.sftp_port
+    await eventually(lambda: nobody_listens(port), within_s=60)

@@ -17,8 +17,10 @@ from cdp.services.template_service import TemplateService
 from cdp.storage.batches import Batches
 from cdp.storage.database import Database
 from cdp.storage.delivery_results import DeliveryResults
+from cdp.storage.file_turns import FileTurns
 from cdp.storage.request_files import RequestFiles
 from cdp.storage.sftp_accounts import SftpAccounts
+from cdp.telemetry import Telemetry
 
 
 def files_of(database: Database, clock: Clock, store: ObjectStore) -> FileService:
@@ -26,11 +28,6 @@ def files_of(database: Database, clock: Clock, store: ObjectStore) -> FileServic
     return FileService(
         files=RequestFiles(database), store=store, clock=clock, random_bytes=os.urandom
     )
-
-
-def outputs_of(database: Database, store: ObjectStore, id_key: bytes) -> FileOutputs:
-    """What the API makes of files for their senders."""
-    return FileOutputs(store=store, results=DeliveryResults(database), id_key=id_key)
 
 
 def previews_of(
@@ -45,16 +42,25 @@ def sftp_accounts_of(database: Database, clock: Clock) -> SftpAccountService:
     return SftpAccountService(accounts=SftpAccounts(database), clock=clock, random_bytes=os.urandom)
 
 
+def file_outputs_of(database: Database, store: ObjectStore, *, id_key: bytes) -> FileOutputs:
+    """What the API makes of files."""
+    return FileOutputs(
+        store=store, results=DeliveryResults(database), id_key=id_key, telemetry=Telemetry()
+    )
+
+
 def file_ingestion_of(
     services: ApiServices, database: Database, store: ObjectStore
 ) -> FileIngestionService:
     """The File Ingestion Service beside an API."""
     return FileIngestionService(
         files=RequestFiles(database),
+        turns=FileTurns(database),
         batches=Batches(database),
         source=FileRows(store=store),
         intake=HttpRowIntake(services),
         store=store,
         clock=services.clock,
+        telemetry=Telemetry(),
         worker="test",
     )

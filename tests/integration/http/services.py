@@ -56,7 +56,12 @@ from cdp.storage.senders import Senders
 from cdp.storage.suppressions import Suppressions
 from cdp.storage.templates import Templates
 from cdp.telemetry import Telemetry
-from tests.integration.http.file_services import files_of, outputs_of, previews_of, sftp_accounts_of
+from tests.integration.http.file_services import (
+    file_outputs_of,
+    files_of,
+    previews_of,
+    sftp_accounts_of,
+)
 from tests.integration.http.provider_services import providers_of, routing_of
 
 ID_KEY = bytes(range(32))
@@ -171,16 +176,9 @@ def build_api(
     engine = Engine()
     hinted: list[WorkItem] = []
     store = LocalObjectStore(Path(tempfile.mkdtemp(prefix="cdp-test-objects-")), clock=clock)
+    disk, given = (lambda: api.disk), Limits(**limits)
     services = _services(
-        database,
-        clock,
-        intake,
-        communications,
-        engine,
-        hinted,
-        lambda: api.disk,
-        Limits(**limits),
-        store,
+        database, clock, intake, communications, engine, hinted, disk, given, store
     )
     api = Api(
         services=services,
@@ -231,7 +229,7 @@ def _services(
         routing=routing_of(database, clock, config),
         files=files_of(database, clock, store),
         file_previews=previews_of(config, templates, clock, store),
-        file_outputs=outputs_of(database, store, ID_KEY),
+        file_outputs=file_outputs_of(database, store, id_key=ID_KEY),
         suppressions=suppressions,
         inbox=InboxService(entries=InboxEntries(database), tracking=tracking, clock=clock),
         inbox_tokens=InboxTokens(key=b"i" * 32, clock=clock),

@@ -1,81 +1,28 @@
 """A row of a file becomes one communication, whatever dies; what can't be one is reported (F4)."""
 
-import csv
 import gzip
-import io
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from cdp.domain.client import Client
 from cdp.domain.ids import BatchId
-from cdp.domain.request_file import FileSource, FileState, RequestFile
+from cdp.domain.request_file import FileState
 from cdp.errors import Conflict, Invalid
 from cdp.ports.row_intake import Taken
-from cdp.services.file_ingestion_service import FileIngestionService
-from cdp.services.file_service import NewFile
 from cdp.storage.batches import Batches
-from cdp.wiring import Wiring
-from tests.integration.rules.rig import Rig
-
-OPTIONS = {"channel": "email", "template": "hello"}
-ROWS = 4_500
-"""More than two stretches."""
-
-
-def people(count: int, *, broken: int = 0) -> bytes:
-    """So many rows, of which every so many-th has no address."""
-    lines = ["email,name,city"]
-    for n in range(1, count + 1):
-        address = "nobody" if broken and n % broken == 0 else f"p{n}@example.org"
-        lines.append(f"{address},Person {n},Lyon")
-    return "\r\n".join(lines).encode() + b"\r\n"
-
-
-async def chunks(content: bytes) -> AsyncIterator[bytes]:
-    for begin in range(0, len(content), 100_000):
-        yield content[begin : begin + 100_000]
-
-
-async def shop(rig: Rig, wiring: Wiring) -> Client:
-    client = await rig.client(wiring)
-    await rig.template(wiring, client.id, "hello", subject="Hi", text="Hello {{ city }}")
-    return client
-
-
-async def sent(
-    wiring: Wiring, client: Client, content: bytes, *, name: str = "people.csv", **fields
-) -> RequestFile:
-    options = fields.pop("options", OPTIONS)
-    new = NewFile(name=name, source=FileSource.API, options=options, **fields)
-    return await wiring.file_service().take(client.id, new, chunks(content))
-
-
-def ingestion(wiring: Wiring) -> FileIngestionService:
-    return wiring.file_ingestion_service(backlog=wiring.backlog(), hint=lambda _: None)
-
-
-async def worked(wiring: Wiring, file: RequestFile, by: FileIngestionService | None = None):
-    """The file when it has ended."""
-    service = by or ingestion(wiring)
-    for _ in range(20):
-        await service.step()
-        now = await wiring.file_service().get(file.client_id, file.id)
-        if now.state in (FileState.DONE, FileState.FAILED, FileState.CANCELLED):
-            return now
-    raise AssertionError(f"the file is still {now.state}")
-
-
-async def table(pieces: AsyncIterator[bytes]) -> list[dict[str, str]]:
-    text = b"".join([piece async for piece in pieces]).decode()
-    return list(csv.DictReader(io.StringIO(text, newline="")))
-
-
-async def stored_of(wiring: Wiring, file: RequestFile) -> int:
-    query = {"client_id": file.client_id, "batch_id": file.id}
-    return await wiring.database.raw["delivery_results"].count_documents(query)
+from cdp.storage.file_turns import WaitingFile
+from tests.integration.rules.file_rig import (
+    ROWS,
+    Died,
+    ingestion,
+    people,
+    sent,
+    shop,
+    stored_of,
+    table,
+    worked,
+)
 
 
 async def test_each_right_row_is_accepted_and_each_wrong_one_is_reported(rig):
@@ -111,9 +58,6 @@ async def test_f4_whoever_goes_on_after_a_death_doubles_nothing(rig, dies_after)
     service: Any = ingestion(wiring)
     true_decide, calls = service._decide, 0
 
-    class Died(BaseException):
-        pass
-
     async def decide(of, rows, *, again) -> Taken:
         nonlocal calls
         half = rows[: len(rows) // 2]
@@ -147,9 +91,6 @@ async def test_f4_a_file_that_is_done_has_its_books_closed_whatever_dies(rig, di
     service: Any = ingestion(wiring)
     true_finish, true_save = service._finish_batch, service._save
 
-    class Died(BaseException):
-        pass
-
     async def finish(of) -> None:
         if dies_at == "before its books":
             raise Died
@@ -179,12 +120,12 @@ async def test_two_at_once_never_work_on_one_file(rig):
     wiring, other = rig.process("one"), rig.process("two")
     client = await shop(rig, wiring)
     file = await sent(wiring, client, people(50))
-    files = wiring.request_files()
+    turns, waiting = wiring.file_turns(), WaitingFile(client.id, file.id)
 
-    assert await files.claim(file, holder="one", ttl_s=30)
-    assert not await files.claim(file, holder="two", ttl_s=30)
+    assert await turns.claim(waiting, holder="one", ttl_s=30)
+    assert not await turns.claim(waiting, holder="two", ttl_s=30)
     assert not await ingestion(other).step()
-    await files.let_go(file, holder="one")
+    await turns.let_go(waiting, holder="one")
 
     assert (await worked(other, file)).checkpoint.counts.accepted == 50
 

@@ -1,11 +1,16 @@
 """What a session may do in its folders, and that there is no way out of them."""
 
+import os
 import stat
+from datetime import timedelta
 
 import asyncssh
 import pytest
 
+from cdp.domain.ids import fresh_id
+from cdp.domain.request_file import RequestFile
 from cdp.sftp.folders import HANDLES_MAX
+from cdp.sftp.outputs import SCANNED_MAX
 from tests.integration.sftp.rig import (
     REJECTS,
     RESULTS,
@@ -248,3 +253,30 @@ async def test_a_session_has_so_many_files_open(sftp: Sftp):
                 await refused
         await files[0].close()
         assert await client.listdir("/inbox") == [".", "..", "a.part"]
+
+
+async def test_a_folder_is_of_files_by_sftp_however_many_came_otherwise(sftp: Sftp):
+    async with sftp.session() as client:
+        await write(client, "inbox/people.csv.part", ROWS)
+        await client.rename("inbox/people.csv.part", "inbox/people.csv")
+        [mine] = await sftp.takes()
+        await many_by_the_api(sftp, mine)
+
+        # The list of a moment ago is not new any more.
+        assert await eventually(lambda: listed(client), within_s=10) == ["people.csv"]
+
+
+async def listed(client: asyncssh.SFTPClient) -> list[str]:
+    return [str(name) for name in await client.listdir("/processed") if str(name)[0] != "."]
+
+
+async def many_by_the_api(sftp: Sftp, model: RequestFile) -> None:
+    """More newer files than are ever looked through."""
+    now = sftp.clock.now() + timedelta(seconds=1)
+    document = await sftp.database["files"].find_one({"_id": model.id})
+    assert document is not None
+    others = [
+        document | {"_id": fresh_id(now, os.urandom), "source": "api", "name": "other.csv"}
+        for _ in range(SCANNED_MAX + 1)
+    ]
+    await sftp.database["files"].insert_many(others)

@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from cdp.domain.file_turn import TRIES_MAX
 from cdp.domain.ids import ClientId
 from cdp.domain.request_file import (
     ENDED,
@@ -15,9 +16,11 @@ from cdp.domain.request_file import (
     begun,
     cancelled,
     failed,
+    held_up,
     read_through,
     seconds_left,
     started,
+    stumbled,
 )
 from cdp.errors import Conflict
 
@@ -110,3 +113,49 @@ def test_how_long_it_takes_is_said_by_the_pace_so_far():
     assert seconds_left(file, bytes_done=250, now=LATER) == 180
     assert seconds_left(file, bytes_done=5, now=LATER) is None
     assert seconds_left(FILE, bytes_done=250, now=LATER) is None
+
+
+def test_a_file_is_given_up_after_so_many_tries_without_a_step_ahead():
+    file = advanced(begun(FILE, at=LATER), checkpoint(5), at=LATER)
+    for tries in range(1, TRIES_MAX):
+        file = stumbled(file, reason="internal_error", why="It broke.", at=LATER)
+        assert (file.state, file.tries) == (S.INGESTING, tries)
+
+    file = stumbled(file, reason="internal_error", why="It broke.", at=LATER)
+
+    assert (file.state, file.reason, file.ended_at) == (S.FAILED, "internal_error", LATER)
+    assert file.detail is not None
+    assert file.detail.startswith("It broke. It was tried 12 times. Rows up to 5 are decided on")
+    assert file.version == 3 + TRIES_MAX
+
+
+def test_a_step_ahead_makes_up_for_what_was_before():
+    file = begun(FILE, at=LATER)
+    file = held_up(stumbled(file, reason="internal_error", why="It broke.", at=LATER), at=LATER)
+    assert (file.tries, file.outages) == (1, 1)
+
+    file = advanced(file, checkpoint(5), at=LATER)
+
+    assert (file.tries, file.outages) == (0, 0)
+
+
+def test_outages_never_end_a_file():
+    file = begun(FILE, at=LATER)
+    for _ in range(10 * TRIES_MAX):
+        file = held_up(file, at=LATER)
+
+    assert (file.state, file.tries) == (S.INGESTING, 0)
+
+
+@pytest.mark.parametrize(
+    ("file", "ended_early"),
+    [
+        (FILE, False),
+        (cancelled(FILE, at=LATER), False),
+        (cancelled(begun(FILE, at=LATER), at=LATER), True),
+        (failed(begun(FILE, at=LATER), reason="nul", detail="", at=LATER), True),
+        (read_through(begun(FILE, at=LATER), at=LATER), False),
+    ],
+)
+def test_a_file_has_ended_early_if_it_had_begun_and_is_not_done(file, ended_early):
+    assert file.ended_early is ended_early

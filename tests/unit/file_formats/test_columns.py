@@ -364,8 +364,7 @@ def test_whatever_the_columns_are_called_the_request_is_none_or_one_that_a_post_
         validate(CommunicationIn, made)
     except Invalid as refusal:
         # Of such names only these are fields.
-        said = columns.faults_of(1, "email", refusal.errors)
-        named = {folded(fault.column) for fault in said}
+        named = {folded(columns.column_of(each.pointer, "email")) for each in refusal.errors}
     else:
         named = set()
     assert named <= {"cc", "bcc"}

@@ -8,13 +8,10 @@ from hypothesis import strategies as st
 
 from cdp.file_formats.csv_output import (
     BOM,
-    FAULT_COLUMNS,
     csv_cell,
     csv_lines,
-    fault_lines,
     plain_cell,
 )
-from cdp.file_formats.faults import RowFault
 from tests.unit.file_formats.sources import cells_of
 
 FORMULAS = ["=1+1", "+49151", "-1", "@SUM(1)", "\t=1", "\r=1"]
@@ -54,11 +51,3 @@ def test_cells_are_written_as_rfc_4180_says():
 def test_a_byte_order_mark_is_put_where_it_is_asked_for():
     assert csv_lines([["a"]], bom=True) == BOM + b"a\r\n"
     assert cells_of(csv_lines([["a"], ["1"]], bom=True)) == [["1"]]
-
-
-def test_what_is_wrong_with_rows_is_a_file_that_does_no_harm():
-    fault = RowFault(row=7, code="cells_missing", detail="Too few.", column="=cmd()")
-
-    written = csv_lines([FAULT_COLUMNS], bom=True) + fault_lines([fault])
-
-    assert written == BOM + b"row,column,code,detail\r\n7,'=cmd(),cells_missing,Too few.\r\n"
