@@ -29,6 +29,7 @@ from cdp.services.communication_reading import CommunicationReading
 from cdp.services.delivery_service import DeliveryLimits, DeliveryService
 from cdp.services.delivery_tracking_service import DeliveryTrackingService
 from cdp.services.file_ingestion_service import FileIngestionService
+from cdp.services.file_pass import FileTools
 from cdp.services.file_preview import FilePreviews
 from cdp.services.file_row_source import FileRows
 from cdp.services.inbox_service import InboxService, InboxTokens
@@ -190,15 +191,17 @@ class Wiring(ConfigurationParts):
             id_key=self.keys.id_key,
         )
         return FileIngestionService(
-            files=self.request_files(),
+            tools=FileTools(
+                files=self.request_files(),
+                source=FileRows(store=self.object_store),
+                intake=HttpRowIntake(services),
+                store=self.object_store,
+                clock=self.clock,
+                worker=self.incarnation,
+            ),
             turns=self.file_turns(),
             batches=Batches(self.database),
-            source=FileRows(store=self.object_store),
-            intake=HttpRowIntake(services),
-            store=self.object_store,
-            clock=self.clock,
             telemetry=self.telemetry,
-            worker=self.incarnation,
         )
 
     def sftp_gateway(self) -> SftpGateway:

@@ -15,6 +15,8 @@ from cdp.file_formats.reading import FileKind, batches, kind_of, plain_bytes
 from cdp.ports.object_store import ObjectMissing, ObjectStore
 from cdp.ports.row_intake import FileRow, FileUnreadable, Stretch
 
+STRETCH_BYTES: Final = 4 * 1024**2
+"""Of the file, between two checkpoints, and some hundred kilobytes more: what is held in memory."""
 PLAIN_BYTES_MAX: Final = 20 * 1024**3
 """Decompressed."""
 TEXT_MAX: Final = 1_000
@@ -53,15 +55,18 @@ class FileRows:
         rows = opened_rows(file, begin)
         gathered: list[Any] = []
         refusal: FileUnreadable | None = None
+        until = rows.offset + STRETCH_BYTES
         try:
             pieces = plain_bytes(source, bytes_max=PLAIN_BYTES_MAX, offset=rows.offset)
             async with aclosing(batches(pieces, rows.reader)) as read:
                 async for some in read:
                     gathered += some
-                    while len(gathered) >= STRETCH:
-                        _require_not_too_many(gathered[STRETCH - 1].number)
-                        yield _stretch(rows, gathered[:STRETCH], source)
+                    while gathered and (len(gathered) >= STRETCH or gathered[-1].offset >= until):
+                        done = gathered[:STRETCH]
                         del gathered[:STRETCH]
+                        _require_not_too_many(done[-1].number)
+                        until = done[-1].offset + STRETCH_BYTES
+                        yield _stretch(rows, done, source)
         except (ObjectMissing, FileRefused) as error:
             refusal = unreadable(error)
         # The rows before that are good, and are not lost by it.

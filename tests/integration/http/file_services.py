@@ -9,6 +9,7 @@ from cdp.ports.object_store import ObjectStore
 from cdp.services.client_config_service import ClientConfigService
 from cdp.services.file_ingestion_service import FileIngestionService
 from cdp.services.file_outputs import FileOutputs
+from cdp.services.file_pass import FileTools
 from cdp.services.file_preview import FilePreviews
 from cdp.services.file_row_source import FileRows
 from cdp.services.file_service import FileService
@@ -54,13 +55,15 @@ def file_ingestion_of(
 ) -> FileIngestionService:
     """The File Ingestion Service beside an API."""
     return FileIngestionService(
-        files=RequestFiles(database),
+        tools=FileTools(
+            files=RequestFiles(database),
+            source=FileRows(store=store),
+            intake=HttpRowIntake(services),
+            store=store,
+            clock=services.clock,
+            worker="test",
+        ),
         turns=FileTurns(database),
         batches=Batches(database),
-        source=FileRows(store=store),
-        intake=HttpRowIntake(services),
-        store=store,
-        clock=services.clock,
         telemetry=Telemetry(),
-        worker="test",
     )

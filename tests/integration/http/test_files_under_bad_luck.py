@@ -18,6 +18,7 @@ from cdp.storage.batches import Batches
 from cdp.storage.delivery_results import DeliveryResults
 from cdp.storage.file_turns import FileTurns
 from cdp.storage.request_files import RequestFiles
+from tests.integration.deciding import decides, decision
 from tests.integration.http.conftest import Tenant
 from tests.integration.http.file_services import file_ingestion_of
 from tests.integration.http.services import Api
@@ -104,8 +105,8 @@ async def test_a_file_whose_bytes_go_away_while_it_is_read_keeps_what_was_accept
     await tenant.call("PUT", "/templates/hello", {"email": {"subject": "Hi", "text": "Hi"}})
     file = (await upload(tenant, people(2_500))).json
     key = f"files/{tenant.client.id.hex()}/{file['id'].replace('-', '')}/source"
-    service: Any = file_ingestion_of(api.services, api.database, api.store)
-    true_decide = service._decide
+    service = file_ingestion_of(api.services, api.database, api.store)
+    true_decide = decision(service)
 
     async def decide(of, rows, *, again):
         if of.checkpoint.counts.rows:
@@ -115,7 +116,7 @@ async def test_a_file_whose_bytes_go_away_while_it_is_read_keeps_what_was_accept
             raise RuntimeError
         return await true_decide(of, rows, again=again)
 
-    service._decide = decide
+    decides(service, decide)
     while (await tenant.get(f"/files/{file['id']}")).json["rows"]["read"] == 0:
         await service.step()
     await rested(api, file["id"])

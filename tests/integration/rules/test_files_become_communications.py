@@ -1,20 +1,26 @@
 """A row of a file becomes one communication, whatever dies; what can't be one is reported (F4)."""
 
+import asyncio
 import gzip
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from cdp.domain.ids import BatchId
-from cdp.domain.request_file import FileState
+from cdp.domain.request_file import Checkpoint, FileState
 from cdp.errors import Conflict, Invalid
 from cdp.ports.row_intake import Taken
+from cdp.services.file_pass import FilePass
+from cdp.services.file_row_source import STRETCH_BYTES, FileRows
 from cdp.storage.batches import Batches
 from cdp.storage.file_turns import WaitingFile
+from tests.integration.deciding import decides, decision
 from tests.integration.rules.file_rig import (
     ROWS,
     Died,
+    as_it_is,
     ingestion,
     people,
     sent,
@@ -49,14 +55,15 @@ async def test_each_right_row_is_accepted_and_each_wrong_one_is_reported(rig):
     assert verification.violations == ()
 
 
+@pytest.mark.parametrize("ahead", [1, 2])
 @pytest.mark.parametrize("dies_after", range(0, 10, 3))
-async def test_f4_whoever_goes_on_after_a_death_doubles_nothing(rig, dies_after):
+async def test_f4_whoever_goes_on_after_a_death_doubles_nothing(rig, dies_after, ahead):
     """The intake dies in the middle of a stretch, at another write each time."""
     wiring = rig.process("api")
     client = await shop(rig, wiring)
     file = await sent(wiring, client, people(ROWS, broken=50))
     service: Any = ingestion(wiring)
-    true_decide, calls = service._decide, 0
+    true_decide, calls = decision(service), 0
 
     async def decide(of, rows, *, again) -> Taken:
         nonlocal calls
@@ -68,7 +75,7 @@ async def test_f4_whoever_goes_on_after_a_death_doubles_nothing(rig, dies_after)
         taken: Taken = await true_decide(of, rows, again=again)
         return taken
 
-    service._decide = decide
+    decides(service, decide, ahead=ahead)
     for _ in range(12):
         try:
             await service.step()
@@ -83,30 +90,75 @@ async def test_f4_whoever_goes_on_after_a_death_doubles_nothing(rig, dies_after)
     assert [int(row["row"]) for row in rejects] == [50 * n for n in range(1, 91)]
 
 
+async def test_a_stretch_is_decided_on_beside_the_one_before_and_settled_behind_it(rig):
+    wiring = rig.process("api")
+    file = await sent(wiring, await shop(rig, wiring), people(ROWS, broken=100))
+    service = ingestion(wiring)
+    true_decide, second = decision(service), asyncio.Event()
+    stored = []
+
+    async def decide(of, rows, *, again) -> Taken:
+        if rows[0].number == 1:
+            # It ends only when the second has, of which nothing is settled by then.
+            await second.wait()
+            stored.append(await as_it_is(wiring, file))
+        taken = await true_decide(of, rows, again=again)
+        second.set()
+        return taken
+
+    decides(service, decide, ahead=2)
+    done = await worked(wiring, file, service)
+
+    assert [each.checkpoint.counts.rows for each in stored] == [0]
+    assert (done.state, done.checkpoint.counts.rows) == (FileState.DONE, ROWS)
+    rejects = await table(wiring.file_outputs().rejects(done))
+    assert [int(row["row"]) for row in rejects] == [100 * n for n in range(1, 46)]
+
+
+@pytest.mark.parametrize("size", [100, 100_000], ids=["short lines", "long lines"])
+async def test_a_stretch_is_bounded_in_bytes_as_well_as_in_rows(rig, size):
+    wiring = rig.process("api")
+    line = b'{"channel": "email", "to": [{"email": "a@example.org"}], "data": {"x": "%s"}}\n'
+    content = line % (b"x" * size) * 200
+    file = await sent(wiring, await shop(rig, wiring), content, name="people.ndjson")
+    rows = FileRows(store=wiring.object_store)
+
+    stretches = [stretch async for stretch in rows.stretches(file, Checkpoint())]
+
+    ends = [0, *(stretch.position["offset"] for stretch in stretches)]
+    assert ends[-1] == len(content)
+    assert sum(len(stretch.rows) for stretch in stretches) == 200
+    most = max(end - begin for begin, end in pairwise(ends))
+    assert most <= STRETCH_BYTES + 2 * len(line % (b"x" * size)) + 256 * 1024
+    assert (len(stretches) > 1) is (size == 100_000)
+
+
 @pytest.mark.parametrize("dies_at", ["before its books", "between", "after"])
 async def test_f4_a_file_that_is_done_has_its_books_closed_whatever_dies(rig, dies_at):
     wiring = rig.process("api")
     client = await shop(rig, wiring)
     file = await sent(wiring, client, people(30))
     service: Any = ingestion(wiring)
-    true_finish, true_save = service._finish_batch, service._save
+    true_finish, files = service._finish_batch, service._tools.files
+    true_replace = files.replace
 
     async def finish(of) -> None:
         if dies_at == "before its books":
             raise Died
         await true_finish(of)
 
-    async def save(changed, before):
+    async def replace(changed, *, holder=None):
         if changed.state is FileState.DONE and dies_at == "between":
             raise Died
-        saved = await true_save(changed, before)
+        is_ours = await true_replace(changed, holder=holder)
         if changed.state is FileState.DONE:
             raise Died
-        return saved
+        return is_ours
 
-    service._finish_batch, service._save = finish, save
+    service._finish_batch, files.replace = finish, replace
     with pytest.raises(Died):
         await service.step()
+    files.replace = true_replace
     done = await worked(wiring, file)
 
     assert done.state is FileState.DONE
@@ -150,14 +202,14 @@ async def test_a_file_that_is_taken_back_sends_no_more(rig):
     client = await shop(rig, wiring)
     file = await sent(wiring, client, people(ROWS))
     service: Any = ingestion(wiring)
-    true_decide = service._decide
+    true_decide = decision(service)
 
     async def decide(of, rows, *, again) -> Taken:
         taken: Taken = await true_decide(of, rows, again=again)
         await wiring.file_service().cancel(client.id, file.id)
         return taken
 
-    service._decide = decide
+    decides(service, decide)
     done = await worked(wiring, file, service)
 
     assert done.state is FileState.CANCELLED
@@ -261,13 +313,13 @@ async def test_ndjson_in_gzip_is_read_as_posts_are(rig):
     ]  # fmt: skip
 
 
-async def test_while_the_platform_is_full_a_file_waits_and_then_goes_on(rig):
+async def test_while_the_platform_is_full_a_file_waits_and_then_goes_on(rig, monkeypatch):
     wiring = rig.process("api", backlog_client_max=30)
     client = await shop(rig, wiring)
     file = await sent(wiring, client, people(50))
     backlog = wiring.backlog()
-    service: Any = wiring.file_ingestion_service(backlog=backlog, hint=lambda _: None)
-    true_wait, waits = service._wait, 0
+    service = wiring.file_ingestion_service(backlog=backlog, hint=lambda _: None)
+    true_wait, waits = FilePass._wait, 0
 
     async def wait(of, seconds) -> None:
         nonlocal waits
@@ -276,7 +328,7 @@ async def test_while_the_platform_is_full_a_file_waits_and_then_goes_on(rig):
         backlog.update(0, {})
         await true_wait(of, 0.0)
 
-    service._wait = wait
+    monkeypatch.setattr(FilePass, "_wait", wait)
     done = await worked(wiring, file, service)
 
     assert waits >= 1

@@ -1,5 +1,6 @@
 """A file that can't go on has an end that says why; an outage is none, and nobody else waits."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -9,9 +10,10 @@ from cdp.domain.file_turn import TRIES_MAX
 from cdp.domain.request_file import FileState, RequestFile
 from cdp.errors import OutcomeUnknown
 from cdp.ports.object_store import StoreUnavailable
-from cdp.ports.row_intake import Taken
+from cdp.ports.row_intake import FileRow, Taken
 from cdp.services.file_ingestion_service import FileIngestionService
 from cdp.wiring import Wiring
+from tests.integration.deciding import decides, decision
 from tests.integration.rules.file_rig import (
     as_it_is,
     batch_of,
@@ -31,18 +33,15 @@ class Bug(Exception):
 
 def failing(service: FileIngestionService, file: RequestFile, error: Exception, *, from_row: int):
     """Let the work on this file end so from a row on; what ends it, to be taken away."""
-    broken: Any = service
-    true_decide = broken._decide
-    faults = [error]
+    true_decide, faults = decision(service), [error]
 
-    async def decide(of: RequestFile, rows: Any, *, again: bool) -> Taken:
+    async def decide(of: RequestFile, rows: Sequence[FileRow], *, again: bool) -> Taken:
         if of.id == file.id and faults and rows[-1].number >= from_row:
             await true_decide(of, rows[: len(rows) // 2], again=again)
             raise faults[0]
-        taken: Taken = await true_decide(of, rows, again=again)
-        return taken
+        return await true_decide(of, rows, again=again)
 
-    broken._decide = decide
+    decides(service, decide)
     return faults
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import gzip
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -10,8 +10,10 @@ import pytest
 from cdp.domain.client import Client
 from cdp.domain.file_turn import TURN_S
 from cdp.domain.request_file import FileState, RequestFile
-from cdp.ports.row_intake import Taken
+from cdp.ports.row_intake import FileRow, Taken
+from cdp.services.file_pass import FilePass
 from cdp.wiring import Wiring
+from tests.integration.deciding import decides, decision
 from tests.integration.rules.file_rig import (
     ROWS,
     Died,
@@ -27,13 +29,16 @@ from tests.integration.rules.file_rig import (
     worked,
 )
 
+STRETCH_S = 30 * TURN_S
+"""By the ingestion's clock. So long that the machine's own pace counts for nothing beside it."""
+
 
 async def nothing() -> None:
     pass
 
 
 class Turns:
-    """An ingestion each of whose stretches takes a turn's time, and what it has worked on."""
+    """An ingestion each of whose stretches takes longer than a turn, and what it has worked on."""
 
     clock: LaterClock
     wiring: Wiring
@@ -47,13 +52,13 @@ class Turns:
         self.service = ingestion(self.wiring)
         self.files = []
         self.meanwhile = nothing
-        self._decide = self.service._decide
-        self.service._decide = self._slowly
+        self._decide = decision(self.service)
+        decides(self.service, self._slowly)
 
-    async def _slowly(self, of: RequestFile, rows: Any, *, again: bool) -> Taken:
+    async def _slowly(self, of: RequestFile, rows: Sequence[FileRow], *, again: bool) -> Taken:
         self.files.append(of.id)
-        taken: Taken = await self._decide(of, rows, again=again)
-        self.clock.ahead_s += TURN_S
+        taken = await self._decide(of, rows, again=again)
+        self.clock.ahead_s += STRETCH_S
         now, self.meanwhile = self.meanwhile, nothing
         await now()
         return taken
@@ -134,18 +139,18 @@ async def test_a_packed_file_has_turns_as_long_as_its_way_back(rig, two):
     wiring, mine, other = two
     packed = await sent(wiring, mine, gzip.compress(people(ROWS)), name="people.csv.gz")
     turns = Turns(rig)
-    true_stretches, ways_back = turns.service._source.stretches, 0
+    true_stretches, ways_back = turns.service._tools.source.stretches, 0
 
     async def stretches(file, begin):
         nonlocal ways_back
         if begin.position is not None:
             ways_back += 1
-            # To decompress up to there again takes as long as a turn: four turns' time is its due.
-            turns.clock.ahead_s += TURN_S
+            # To come back there takes as long as a stretch: the time of four is due.
+            turns.clock.ahead_s += STRETCH_S
         async for stretch in true_stretches(file, begin):
             yield stretch
 
-    turns.service._source.stretches = stretches
+    turns.service._tools.source.stretches = stretches
     turns.meanwhile = lambda: sent(wiring, other, people(2_001))
     for _ in range(3):
         await turns.service.step()
@@ -168,18 +173,18 @@ async def test_a_strict_file_is_put_back_while_it_is_checked_and_while_it_is_tak
     assert [file_id == strict.id for file_id in turns.files] == [True, False] * 3 + [True]
 
 
-async def test_a_file_whose_client_is_full_holds_up_nobody_elses(rig, two):
+async def test_a_file_whose_client_is_full_holds_up_nobody_elses(rig, two, monkeypatch):
     wiring, mine, other = two
     full = await sent(wiring, mine, people(50))
     turns = Turns(rig)
     backlog = rig.process("full", backlog_client_max=30).backlog()
-    service: Any = turns.wiring.file_ingestion_service(backlog=backlog, hint=lambda _: None)
+    service = turns.wiring.file_ingestion_service(backlog=backlog, hint=lambda _: None)
 
-    async def wait(of: RequestFile, seconds: float) -> None:
-        turns.clock.ahead_s += TURN_S
+    async def wait(of: FilePass, seconds: float) -> None:
+        turns.clock.ahead_s += STRETCH_S
         await sent(wiring, other, people(10))
 
-    service._wait = wait
+    monkeypatch.setattr(FilePass, "_wait", wait)
     await service.step()
     await service.step()
 
@@ -189,7 +194,7 @@ async def test_a_file_whose_client_is_full_holds_up_nobody_elses(rig, two):
     # Once there is room it goes on, from the middle of its stretch.
     await rested(rig)
     backlog.update(0, {})
-    service._wait = None
+    monkeypatch.undo()
     assert (await worked(wiring, full, service)).checkpoint.counts.accepted == 50
     assert await stored_of(wiring, full) == 50
 

@@ -9,6 +9,7 @@ from cdp.domain.file_turn import TRIES_MAX
 from cdp.domain.request_file import ENDED, FileState, RequestFile
 from cdp.ports.row_intake import Taken
 from cdp.wiring import Wiring
+from tests.integration.deciding import decides, decision
 from tests.integration.rules.file_rig import (
     Died,
     as_it_is,
@@ -28,7 +29,7 @@ ROWS = 2_500
 
 def in_the_middle(service: Any, then: Any, *, stretch: int = 2) -> Any:
     """Half of a stretch is taken in, and then this happens."""
-    true_decide, calls = service._decide, 0
+    true_decide, calls = decision(service), 0
 
     async def decide(of: RequestFile, rows: Any, *, again: bool) -> Taken:
         nonlocal calls
@@ -39,7 +40,7 @@ def in_the_middle(service: Any, then: Any, *, stretch: int = 2) -> Any:
         taken: Taken = await true_decide(of, rows, again=again)
         return taken
 
-    service._decide = decide
+    decides(service, decide)
     return service
 
 
