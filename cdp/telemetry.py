@@ -33,6 +33,10 @@ COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "cdp_sftp_logins": ("Connections to the SFTP gateway, by what became of them.", ("outcome",)),
     "cdp_sftp_uploads": ("Files that came by SFTP: taken or refused.", ("outcome",)),
     "cdp_leases_lost": ("Partitions that a shard lost.", ()),
+    "cdp_file_arrivals": (
+        "Objects that others put into object storage, each time they were looked at.",
+        ("outcome",),
+    ),
     "cdp_notifications": ("Notifications of objects from a queue, by what they were.", ("taken",)),
 }
 GAUGES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {

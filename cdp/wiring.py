@@ -132,6 +132,7 @@ class Wiring(ConfigurationParts):
             routing=self.provider_routing(CHANNEL_NAMES),
             files=self.file_service(),
             file_outputs=self.file_outputs(),
+            file_uploads=self.file_upload_service(),
             suppressions=self.suppression_service(),
             dead_letters=self.dead_letter_service(),
             senders=self.sender_service(),

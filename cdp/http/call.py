@@ -29,6 +29,7 @@ from cdp.services.delivery_config_service import DeliveryConfigService
 from cdp.services.delivery_tracking_service import DeliveryTrackingService
 from cdp.services.file_outputs import FileOutputs
 from cdp.services.file_service import FileService
+from cdp.services.file_upload_service import FileUploadService
 from cdp.services.inbox_service import InboxService, InboxTokens
 from cdp.services.inbox_streams import InboxStreams
 from cdp.services.provider_routing import ProviderRouting
@@ -57,6 +58,7 @@ class ApiServices:
     routing: ProviderRouting
     files: FileService
     file_outputs: FileOutputs
+    file_uploads: FileUploadService
     suppressions: SuppressionService
     inbox: InboxService
     inbox_tokens: InboxTokens

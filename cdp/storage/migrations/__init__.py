@@ -14,6 +14,7 @@ from cdp.storage.migrations import (
     m0007_budgets,
     m0008_files,
     m0009_sftp_accounts,
+    m0010_incoming_files,
 )
 
 MIGRATIONS: Final[list[tuple[int, Callable[[Database], Awaitable[None]]]]] = [
@@ -26,6 +27,7 @@ MIGRATIONS: Final[list[tuple[int, Callable[[Database], Awaitable[None]]]]] = [
     (7, m0007_budgets.apply),
     (8, m0008_files.apply),
     (9, m0009_sftp_accounts.apply),
+    (10, m0010_incoming_files.apply),
 ]
 
 

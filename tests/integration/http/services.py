@@ -2,11 +2,9 @@
 
 import os
 import secrets
-import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from pymongo.monitoring import CommandListener
@@ -14,7 +12,6 @@ from pymongo.monitoring import CommandListener
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.ids import ClientId, ResultId, fresh_id, text_of
 from cdp.http.app import ApiServices
-from cdp.object_stores.local import LocalObjectStore
 from cdp.ports.clock import Clock, SystemClock
 from cdp.ports.inbox import InboxEntry
 from cdp.ports.object_store import ObjectStore
@@ -59,7 +56,7 @@ from cdp.storage.sftp_accounts import SftpAccounts
 from cdp.storage.suppressions import Suppressions
 from cdp.storage.templates import Templates
 from cdp.telemetry import Telemetry
-from tests.integration.http.file_services import files_of
+from tests.integration.http.file_services import file_uploads_of, files_of, folder_of
 from tests.integration.http.provider_services import providers_of, routing_of
 
 ID_KEY = bytes(range(32))
@@ -146,6 +143,7 @@ def build_api(
     *,
     clock: Clock | None = None,
     listeners: Sequence[CommandListener] = (),
+    store: ObjectStore | None = None,
     **limits: Any,
 ) -> Api:
     """All services, in this process."""
@@ -173,7 +171,7 @@ def build_api(
     )
     engine = Engine()
     hinted: list[WorkItem] = []
-    store = LocalObjectStore(Path(tempfile.mkdtemp(prefix="cdp-test-objects-")), clock=clock)
+    store = store or folder_of(clock)
     services = _services(
         database,
         clock,
@@ -234,6 +232,7 @@ def _services(
         providers=providers_of(database, clock),
         routing=routing_of(database, clock, _config(database, clock)),
         files=files_of(database, clock, store),
+        file_uploads=file_uploads_of(database, clock, store),
         file_outputs=FileOutputs(store=store, results=DeliveryResults(database), id_key=ID_KEY),
         suppressions=suppressions,
         inbox=InboxService(entries=InboxEntries(database), tracking=tracking, clock=clock),
