@@ -1,19 +1,24 @@
 """The services of a client's configuration, as a process builds them."""
 
 import secrets
+from functools import cached_property
 from typing import Any
 
 from cdp.domain.delivery_config import ALL, DeliveryConfig
 from cdp.domain.ids import ClientId
+from cdp.ports.arrivals import Arrivals
 from cdp.process_parts import ProcessParts
 from cdp.provider_wiring import reaches_private, secret_box
 from cdp.services.access_service import AccessService
 from cdp.services.dead_letter_service import DeadLetterService
 from cdp.services.delivery_config_service import DeliveryConfigService
+from cdp.services.file_arrivals_service import FileArrivalsService
 from cdp.services.file_books import FileBooks
 from cdp.services.file_outputs import FileOutputs
+from cdp.services.file_receiving_service import FileReceivingService
 from cdp.services.file_service import FileService
 from cdp.services.file_sweep import FileSweep
+from cdp.services.file_upload_service import FileUploadService
 from cdp.services.provider_service import ProviderService
 from cdp.services.segment_service import SegmentService
 from cdp.services.sender_service import SenderService
@@ -31,6 +36,7 @@ from cdp.storage.senders import Senders
 from cdp.storage.sftp_accounts import SftpAccounts
 from cdp.storage.suppressions import Suppressions
 from cdp.storage.templates import Templates
+from cdp.store_wiring import arrivals, settle_time
 
 
 class ConfigurationParts(ProcessParts):
@@ -146,6 +152,52 @@ class ConfigurationParts(ProcessParts):
             clock=self.clock,
             random_bytes=secrets.token_bytes,
         )
+
+    def file_upload_service(self) -> FileUploadService:
+        """Places for large files."""
+        return FileUploadService(
+            files=self.request_files(),
+            store=self.object_store,
+            clock=self.clock,
+            random_bytes=secrets.token_bytes,
+        )
+
+    @cached_property
+    def arrivals(self) -> Arrivals:
+        """What tells of files that others put into object storage."""
+        return arrivals(
+            self.settings, self.object_store, clock=self.clock, telemetry=self.telemetry
+        )
+
+    def file_arrivals_service(self) -> FileArrivalsService:
+        """Files that others put into object storage, noted."""
+        return FileArrivalsService(
+            arrivals=self.arrivals,
+            store=self.object_store,
+            files=self.request_files(),
+            clients=Clients(self.database),
+            clock=self.clock,
+            random_bytes=secrets.token_bytes,
+            telemetry=self.telemetry,
+            settle=settle_time(self.settings),
+        )
+
+    def file_receiving_service(self) -> FileReceivingService:
+        """Files that others put into object storage, taken in."""
+        return FileReceivingService(
+            files=self.request_files(),
+            turns=self.file_turns(),
+            store=self.object_store,
+            clock=self.clock,
+            random_bytes=secrets.token_bytes,
+            worker=f"{self.incarnation}:receiving",
+        )
+
+    async def close(self) -> None:
+        """Close what was opened."""
+        if "arrivals" in vars(self):
+            await self.arrivals.close()
+        await super().close()
 
     def file_outputs(self) -> FileOutputs:
         """What is made of files for their senders."""

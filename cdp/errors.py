@@ -130,7 +130,7 @@ class PlatformFull(Overloaded):
 
 
 class StorageUnavailable(Overloaded):
-    """Object storage has no room or can't be reached. Nothing of this was kept; send it again."""
+    """Object storage has no room or can't be reached. Nothing was changed; send it again."""
 
 
 class OutcomeUnknown(Overloaded):

@@ -115,6 +115,11 @@ class Settings(BaseSettings):
         None, description="Unset: what the AWS default chain finds."
     )
     s3_secret_access_key: SecretStr | None = Field(None, description="Of `CDP_S3_ACCESS_KEY_ID`.")
+    s3_queue_url: str | None = Field(
+        None,
+        description="Queue of SQS that the bucket tells of new objects; unset: it is listed every "
+        "few seconds.",
+    )
     sftp_host: str = Field("127.0.0.1", description="Address that the SFTP gateway listens on.")
     sftp_port: PositiveInt = Field(2022, description="Port of the SFTP gateway.")
     sftp_host_key: SecretStr | None = Field(
@@ -177,6 +182,8 @@ def load_settings() -> Settings:
         )
     if settings.object_store == "s3" and settings.s3_bucket is None:
         raise WrongSettings("With CDP_OBJECT_STORE=s3, set CDP_S3_BUCKET too.")
+    if settings.s3_queue_url is not None and settings.object_store != "s3":
+        raise WrongSettings("CDP_S3_QUEUE_URL is for CDP_OBJECT_STORE=s3: set that too.")
     if settings.env is Environment.PRODUCTION and not external:
         raise WrongSettings("In production set CDP_MONGO_URI: the embedded MongoDB is refused.")
     return settings

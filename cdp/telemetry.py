@@ -35,6 +35,10 @@ COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "cdp_files_swept": ("Stored objects that no file was ever made of, deleted.", ()),
     "cdp_file_rows_lost": ("Fetched files that lack rows, by what is gone.", ("of",)),
     "cdp_leases_lost": ("Partitions that a shard lost.", ()),
+    "cdp_file_arrivals": (
+        "Objects that others put into object storage, each time they were looked at.",
+        ("outcome",),
+    ),
     "cdp_notifications": ("Notifications of objects from a queue, by what they were.", ("taken",)),
 }
 GAUGES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {

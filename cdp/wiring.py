@@ -135,6 +135,7 @@ class Wiring(ConfigurationParts):
             files=self.file_service(),
             file_outputs=self.file_outputs(),
             file_previews=self.file_previews(templates),
+            file_uploads=self.file_upload_service(),
             suppressions=self.suppression_service(),
             dead_letters=self.dead_letter_service(),
             senders=self.sender_service(),

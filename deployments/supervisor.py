@@ -4,6 +4,7 @@ It holds nothing that matters: killed and restarted it finds the actors by their
 of their state within a second.
 """
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from cdp.domain.ids import ClientId
 from cdp.domain.lane import CHANNEL_NAMES, LANES, channel_of, lanes_of
 from cdp.domain.scaling import Load, ScaleBounds, needed, shared_out, target
 from cdp.ports.handoff import WorkerLost
+from cdp.ports.object_store import StoreUnavailable
 from cdp.services.campaign_acknowledgement import UNKNOWN, WITHIN_S, is_acknowledged
 from cdp.telemetry import Merged
 from deployments.component import Component
@@ -36,9 +38,14 @@ from deployments.queue_shard import QueueShard
 from deployments.scheduler import Scheduler
 from deployments.sftp_gateway import SftpGateway
 
+log = logging.getLogger(__name__)
+
 KEEP_S: Final = 1.0
 FILES_S: Final = 1.0
 LEFTOVERS_S: Final = 3_600.0
+ARRIVALS_WAIT_S: Final = 20.0
+ARRIVALS_RETRY_S: Final = 10.0
+OVERDUE_S: Final = 30.0
 SILENT_S: Final = 5.0
 """After this without a heartbeat a component counts as down."""
 BURIED_S: Final = 30.0
@@ -78,7 +85,10 @@ class Supervisor:
         self._turns = self._component.wiring.file_turns()
         self._sweep = self._component.wiring.file_sweep()
         self._logins = self._component.wiring.sftp_accounts()
+        self._arrivals = self._component.wiring.file_arrivals_service()
         self._component.loop("files", self._keep_files)
+        self._component.loop("arrivals", self._note_arrivals)
+        self._component.loop("overdue", self._end_overdue)
         self._component.loop("leftovers", self._clear_leftovers)
         self._component.heartbeat(dict)
 
@@ -131,10 +141,24 @@ class Supervisor:
                 self._end_if(name, lambda report: not report["busy"])
         return FILES_S
 
+    async def _note_arrivals(self) -> float:
+        """What others put into object storage becomes files; the wait for it is the pause."""
+        try:
+            await self._arrivals.step(wait_s=ARRIVALS_WAIT_S)
+        except StoreUnavailable as error:
+            log.warning("nobody tells of new files", extra={"error": type(error).__name__})
+            return ARRIVALS_RETRY_S
+        return 0.0
+
+    async def _end_overdue(self) -> float:
+        await self._arrivals.end_overdue()
+        return OVERDUE_S
+
     async def _clear_leftovers(self) -> float:
-        """Take away what killed uploads have left in object storage, halves and whole objects."""
+        """Take away what killed uploads have left in object storage, and note what was missed."""
         await self._component.wiring.object_store.remove_leftovers()
         await self._sweep.run()
+        await self._arrivals.sweep()
         return LEFTOVERS_S
 
     def _end_if(self, name: str, is_over: Callable[[dict[str, Any]], bool]) -> None:

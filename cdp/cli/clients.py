@@ -13,6 +13,7 @@ from rich.table import Table
 
 from cdp.cli.shell import err, out, refusals, settings, with_wiring
 from cdp.domain.client import ApiKey, Client
+from cdp.domain.ids import text_of
 from cdp.embedded.state import StateFolder, write_atomically
 from cdp.errors import FieldError, Invalid, NotFound
 from cdp.settings import Environment
@@ -103,6 +104,8 @@ def list_clients() -> None:
         box=None,
         pad_edge=False,
     )
+    # Whole, since it is copied to the keys of files that are put into object storage.
+    table.add_column("id", no_wrap=True)
     for client in clients:
         table.add_row(
             client.name,
@@ -110,6 +113,7 @@ def list_clients() -> None:
             _yes(client.track_opens),
             _yes(client.track_clicks),
             "all emails" if client.offers_unsubscribe else "with a topic",
+            text_of(client.id),
         )
     out.print(table if clients else "No clients yet: cdp client create NAME")
 

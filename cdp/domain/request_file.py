@@ -29,6 +29,10 @@ ROWS_REJECTED: Final = "rows_rejected"
 class FileState(StrEnum):
     """Where a file is."""
 
+    AWAITED = "awaited"
+    """Its sender has a place to put it; nothing of it is known to have come."""
+    RECEIVING = "receiving"
+    """It has come, and is taken in to where nobody else writes."""
     HELD = "held"
     """Stored whole; nothing is sent until it is started."""
     WAITING = "waiting"
@@ -56,6 +60,8 @@ class FileSource(StrEnum):
 
     API = "api"
     SFTP = "sftp"
+    BUCKET = "bucket"
+    """Somebody has put it into object storage."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +93,22 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """How a file comes that its sender puts into object storage."""
+
+    key: str
+    """Where it is put. Who may write there may do so again."""
+    version: str | None = None
+    """Which object there it is; None: whichever lies there when it is taken in."""
+    until: datetime | None = None
+    """For how long it is waited for; None: it was there before it was known."""
+    is_held: bool = False
+    """Whether it is held once it is taken in."""
+    insist: bool = False
+    """Whether it is meant, if the same bytes have come lately."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestFile:
     """One file of a client."""
 
@@ -101,6 +123,11 @@ class RequestFile:
     options: Mapping[str, Any] = field(default_factory=dict)
     """Format, encoding and delimiter as declared, and what rows may leave out."""
     is_strict: bool = False
+    incoming: Incoming | None = None
+    """None: its bytes came by the platform itself."""
+    copy: str | None = None
+    """Which copy of what came it is. Each try to take it in makes one under a name of its own, so
+    that one that is late writes over nothing."""
     state: FileState
     reason: str | None = None
     """Why it has failed: a word; `detail` says more."""
@@ -131,11 +158,35 @@ class RequestFile:
     @property
     def key(self) -> str:
         """Where its bytes are stored."""
-        return f"files/{self.client_id.hex()}/{self.id.hex()}/source"
+        return self.copies + self.copy if self.copy else f"{self._folder}/source"
+
+    @property
+    def copies(self) -> str:
+        """What the keys of all copies of what came begin with."""
+        return f"{self._folder}/source-"
+
+    @property
+    def _folder(self) -> str:
+        return f"files/{self.client_id.hex()}/{self.id.hex()}"
 
     def rejects_key(self, part: int) -> str:
         """Where the rejects of a stretch are stored; their order is that of the rows."""
-        return f"files/{self.client_id.hex()}/{self.id.hex()}/rejects/{part:08d}"
+        return f"{self._folder}/rejects/{part:08d}"
+
+
+def arrived(file: RequestFile, *, at: datetime) -> RequestFile:
+    """An awaited file of which somebody has seen that it is there."""
+    return _changed(file, at, state=S.RECEIVING) if file.state is S.AWAITED else file
+
+
+def taken_in(
+    file: RequestFile, *, copy: str, size: int, digest: bytes, at: datetime
+) -> RequestFile:
+    """A file that came and is stored whole where nobody else writes."""
+    assert file.state is S.RECEIVING
+    assert file.incoming is not None
+    state = S.HELD if file.incoming.is_held else S.WAITING
+    return _changed(file, at, state=state, copy=copy, size=size, digest=digest)
 
 
 def begun(file: RequestFile, *, at: datetime) -> RequestFile:
@@ -147,12 +198,12 @@ def begun(file: RequestFile, *, at: datetime) -> RequestFile:
 
 
 def started(file: RequestFile, *, at: datetime) -> RequestFile:
-    """A file that was held, on its way.
+    """A file that was held, on its way; one that is being taken in stays as it is.
 
     Raises:
-        Conflict: it has ended.
+        Conflict: it has ended, or has not come.
     """
-    if file.state in OPEN:
+    if file.state in OPEN or file.state is S.RECEIVING:
         return file
     if file.state is not S.HELD:
         raise Conflict(f"The file is {file.state}.")

@@ -30,6 +30,7 @@ from cdp.services.delivery_tracking_service import DeliveryTrackingService
 from cdp.services.file_outputs import FileOutputs
 from cdp.services.file_preview import FilePreviews
 from cdp.services.file_service import FileService
+from cdp.services.file_upload_service import FileUploadService
 from cdp.services.inbox_service import InboxService, InboxTokens
 from cdp.services.inbox_streams import InboxStreams
 from cdp.services.provider_routing import ProviderRouting
@@ -59,6 +60,7 @@ class ApiServices:
     files: FileService
     file_outputs: FileOutputs
     file_previews: FilePreviews
+    file_uploads: FileUploadService
     suppressions: SuppressionService
     inbox: InboxService
     inbox_tokens: InboxTokens

@@ -57,6 +57,25 @@ class FileOptionsIn(Input):
     ] = None
 
 
+class FileUploadIn(FileOptionsIn):
+    """A file that will be put to a URL: what it is called, how it is read."""
+
+    name: Annotated[
+        str,
+        Field(min_length=1, max_length=200, description="For people; its ending tells the format."),
+    ]
+
+
+class FileUploadOut(Output):
+    """Where to put a file, whole, by one PUT without any credentials."""
+
+    id: Annotated[Id, Field(description="The id that the file has.")]
+    method: Literal["PUT"]
+    url: Annotated[str, Field(description="Whoever has it may put the file: keep it secret.")]
+    expires_at: Annotated[datetime, Field(description="When the PUT must have begun.")]
+    awaited_until: Annotated[datetime, Field(description="When it must have come; else it fails.")]
+
+
 class RowCountsOut(Output):
     """Rows so far."""
 
@@ -71,10 +90,13 @@ class FileOut(Output):
     id: Id
     batch_id: Annotated[Id, Field(description="The batch of what its rows became.")]
     name: str
-    source: Literal["api", "sftp"]
-    size: Annotated[int, Field(description="In bytes.")]
-    sha256: str
-    state: Literal["held", "waiting", "checking", "ingesting", "done", "failed", "cancelled"]
+    source: Literal["api", "sftp", "bucket"]
+    size: Annotated[int, Field(description="In bytes; 0 before it is taken in.")]
+    sha256: Annotated[str, Field(description="Empty before it is taken in.")]
+    state: Literal[
+        "awaited", "receiving", "held", "waiting", "checking", "ingesting", "done", "failed",
+        "cancelled",
+    ]  # fmt: skip
     reason: Annotated[str | None, Field(description="Why it has failed.")]
     detail: str | None
     strict: bool

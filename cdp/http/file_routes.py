@@ -128,6 +128,8 @@ FILES: Final[Sequence[Route]] = (
             id="startFile",
             tag="Files",
             summary="Start a file that is held",
+            description="One that is `awaited` is taken in at once, if all of it was put to its "
+            "URL; else that is a 409.",
             parameters=(ID,),
             answers={200: FileOut},
             problems=(401, 403, 404, 409, 422, 429, 503),

@@ -63,22 +63,24 @@ async def _take(
 ) -> Answer:
     if not given.hold:
         require_live(call.caller)
-    options = given.model_dump(mode="python", exclude_none=True, exclude=set(_OF_UPLOAD))
-    if "format" not in options and essence in (CSV, NDJSON):
-        options["format"] = "csv" if essence == CSV else "ndjson"
-    file = await call.services.files.take(
-        call.caller.client.id,
-        NewFile(
-            name=given.name or name or "upload",
-            source=FileSource.API,
-            options=options,
-            is_strict=given.strict,
-            is_held=given.hold,
-            insist=given.force,
-        ),
-        chunks,
-    )
+    new = new_file(given, name=given.name or name or "upload")
+    if "format" not in new.options and essence in (CSV, NDJSON):
+        options = {**new.options, "format": "csv" if essence == CSV else "ndjson"}
+        new = replace(new, options=options)
+    file = await call.services.files.take(call.caller.client.id, new, chunks)
     return json_answer(file_view(call, file), status=202)
+
+
+def new_file(given: FileOptionsIn, *, name: str) -> NewFile:
+    """A file that comes by the API, with these options."""
+    return NewFile(
+        name=name,
+        source=FileSource.API,
+        options=given.model_dump(mode="python", exclude_none=True, exclude=set(_OF_UPLOAD)),
+        is_strict=given.strict,
+        is_held=given.hold,
+        insist=given.force,
+    )
 
 
 def options_in(given: Mapping[str, str]) -> FileOptionsIn:
@@ -130,11 +132,11 @@ async def list_files(call: Call) -> Answer:
 
 async def get_file(call: Call) -> Answer:
     """One file."""
-    return json_answer(file_view(call, await _file(call)))
+    return json_answer(file_view(call, await file_in_path(call)))
 
 
 async def start_file(call: Call) -> Answer:
-    """Let a file go that was held."""
+    """Let a file go that was held, or have one taken in that was put to its URL."""
     known_parameters(call, frozenset())
     require_live(call.caller)
     file = await call.services.files.start(call.caller.client.id, id_in_path(call))
@@ -150,22 +152,29 @@ async def cancel_file(call: Call) -> Answer:
 
 async def get_rejects(call: Call) -> Answer:
     """The rows that were rejected so far, as CSV."""
-    file = await _file(call)
-    return _csv(call.services.file_outputs.rejects(file), f"{_stem(file)}.rejects.csv")
+    file = await file_in_path(call)
+    return _csv(call.services.file_outputs.rejects(file), f"{plain_name(file)}.rejects.csv")
 
 
 async def get_results(call: Call) -> Answer:
     """What became of each row, as CSV."""
-    file = await _file(call)
-    return _csv(call.services.file_outputs.results(file), f"{_stem(file)}.results.csv")
+    file = await file_in_path(call)
+    return _csv(call.services.file_outputs.results(file), f"{plain_name(file)}.results.csv")
 
 
-async def _file(call: Call) -> RequestFile:
+async def file_in_path(call: Call) -> RequestFile:
+    """The file that the path names, for routes without parameters.
+
+    Raises:
+        Invalid: there are some.
+        NotFound: it is none of this client.
+    """
     known_parameters(call, frozenset())
     return await call.services.files.get(call.caller.client.id, id_in_path(call))
 
 
-def _stem(file: RequestFile) -> str:
+def plain_name(file: RequestFile) -> str:
+    """A file's name as a header may hold it."""
     plain = "".join(c for c in file.name if c.isascii() and (c.isalnum() or c in "._- "))
     return plain.strip(". ") or "file"
 

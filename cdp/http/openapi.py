@@ -112,6 +112,7 @@ def _answer(said: Operation, status: int) -> Json:
     content |= {
         text: {"schema": {"type": "object" if text in (JSON_TYPE, EVENTS_TYPE) else "string"}}
         for text in said.texts
+        if status == 200
     }
     answer: Json = {"description": _sentence(model) if model else "Done."}
     if content:

@@ -87,7 +87,7 @@ PROBLEMS: Final[dict[type[CdpError], Problem]] = {
     Overloaded: Problem(503, "overloaded", "This can't be done right now"),
     BacklogFull: Problem(429, "backlog-full", "This client's limit is reached"),
     PlatformFull: Problem(503, "platform-full", "The platform's limit is reached"),
-    StorageUnavailable: Problem(503, "storage-unavailable", "Files can't be stored now"),
+    StorageUnavailable: Problem(503, "storage-unavailable", "Files can't be reached now"),
     OutcomeUnknown: Problem(503, "outcome-unknown", "It is not known whether this was stored"),
     Malformed: Problem(400, "malformed", "The body can't be read"),
     BadCursor: Problem(400, "bad-cursor", "This cursor is not valid here"),

@@ -19,6 +19,7 @@ from cdp.http.dead_letter_routes import DEAD_LETTERS
 from cdp.http.endpoint import BATCH_DEADLINE_S, Operation, Route
 from cdp.http.engagement import ENGAGEMENT
 from cdp.http.file_routes import FILES
+from cdp.http.file_upload_routes import FILE_UPLOADS
 from cdp.http.inbox_routes import INBOX
 from cdp.http.items import ITEMS_MAX
 from cdp.http.models import ChangeIn
@@ -291,6 +292,7 @@ ROUTES: Final[Sequence[Route]] = (
     *PROVIDERS,
     *INBOX,
     *FILES,
+    *FILE_UPLOADS,
     *SUPPRESSIONS,
     *ENGAGEMENT,
     *CAMPAIGNS,

@@ -15,7 +15,7 @@ from cdp.domain.communication_request import CommunicationRequest
 from cdp.domain.request_file import Checkpoint, RequestFile
 from cdp.domain.sender import Sender
 from cdp.domain.template import TemplateVersion
-from cdp.errors import Conflict, FieldError, Invalid, PlatformFull
+from cdp.errors import Conflict, FieldError, Invalid, StorageUnavailable
 from cdp.file_formats.columns import ColumnPlaces
 from cdp.file_formats.faults import FileRefused
 from cdp.file_formats.reading import (
@@ -150,7 +150,7 @@ class FilePreviews:
 
         Raises:
             Conflict: what was stored is not there: not yet, or no longer.
-            PlatformFull: object storage can't be reached.
+            StorageUnavailable: object storage can't be reached.
         """
         try:
             rows = opened_rows(file, Checkpoint())
@@ -162,7 +162,9 @@ class FilePreviews:
         except ObjectMissing:
             raise Conflict("What was stored of the file is not there.") from None
         except StoreUnavailable:
-            raise PlatformFull("Files can't be read now.", retry_after_s=STORE_RETRY_S) from None
+            raise StorageUnavailable(
+                "Files can't be read now.", retry_after_s=STORE_RETRY_S
+            ) from None
         return _head(file, look)
 
     async def compositions(self, requests: Sequence[CommunicationRequest]) -> list[Composition]:

@@ -3,28 +3,26 @@
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Any, Final
 
 from cdp.domain.ids import ClientId, fresh_id, text_of
 from cdp.domain.request_file import (
     FILE_BYTES_MAX,
     NAME_MAX,
-    SAME_FILE,
     FileSource,
     FileState,
     RequestFile,
+    arrived,
     cancelled,
     started,
 )
 from cdp.errors import Conflict, Invalid, NotFound, PayloadTooLarge, StorageUnavailable
 from cdp.ports.clock import Clock
 from cdp.ports.object_store import ObjectStore, ObjectTooLarge, StoreUnavailable
+from cdp.services.same_file import same_as
 from cdp.storage.request_files import RequestFiles
 
 STORE_RETRY_S: Final = 10
-UNFINISHED: Final = timedelta(minutes=1)
-"""So long a file may take from the note that it has come to its being there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,10 +83,17 @@ class FileService:
             created_at=now,
             updated_at=now,
         )
-        size = await self._stored(file, _hashed(chunks, digest.update))
+        size = await self._stored(file, hashed(chunks, digest.update))
         file = replace(file, size=size, digest=digest.digest())
         try:
-            await self._require_new(file, insist=new.insist)
+            if not size:
+                raise Invalid.at("", "empty", "The file is empty.")
+            same_id = await same_as(self._files, file, at=now, insist=new.insist)
+            if same_id is not None:
+                raise Conflict(
+                    f"The same bytes have come within a day, as the file {text_of(same_id)}. "
+                    "If they are meant, say force=true."
+                )
             await self._files.insert(file)
         except (Invalid, Conflict):
             await self._store.delete(file.key)
@@ -103,24 +108,6 @@ class FileService:
             raise PayloadTooLarge(detail) from None
         except StoreUnavailable:
             raise StorageUnavailable(retry_after_s=STORE_RETRY_S) from None
-
-    async def _require_new(self, file: RequestFile, *, insist: bool) -> None:
-        if not file.size:
-            raise Invalid.at("", "empty", "The file is empty.")
-        same = await self._files.note_digest(file, since=file.created_at - SAME_FILE, insist=insist)
-        if same is None:
-            return
-        same_id, came_at = same
-        if file.created_at - came_at < UNFINISHED or await self._is_there(file, same_id):
-            raise Conflict(
-                f"The same bytes have come within a day, as the file {text_of(same_id)}. "
-                "If they are meant, say force=true."
-            )
-        # Whoever brought them died before the file was there.
-        await self._files.note_digest(file, since=file.created_at, insist=True)
-
-    async def _is_there(self, file: RequestFile, other: bytes) -> bool:
-        return await self._files.find(file.client_id, other) is not None
 
     async def get(self, client_id: ClientId, file_id: bytes) -> RequestFile:
         """One file.
@@ -148,13 +135,32 @@ class FileService:
         )
 
     async def start(self, client_id: ClientId, file_id: bytes) -> RequestFile:
-        """Let a file go that was held.
+        """Let a file go that was held, or take in at once what an awaited one's sender has put.
 
         Raises:
             NotFound: there is none.
-            Conflict: it has ended.
+            Conflict: it has ended, or is awaited and has not come.
+            StorageUnavailable: object storage can't be asked whether it has come.
         """
+        file = await self.get(client_id, file_id)
+        if file.state is FileState.AWAITED:
+            await self._require_come(file)
+            # It may be noticed and taken in meanwhile; to say that it has come starts nothing else.
+            return await self._change(
+                client_id, file_id, lambda f: arrived(f, at=self._clock.now())
+            )
         return await self._change(client_id, file_id, lambda f: started(f, at=self._clock.now()))
+
+    async def _require_come(self, file: RequestFile) -> None:
+        assert file.incoming is not None
+        try:
+            come = await self._store.look(file.incoming.key)
+        except StoreUnavailable:
+            raise StorageUnavailable(
+                "Files can't be asked for now.", retry_after_s=STORE_RETRY_S
+            ) from None
+        if come is None:
+            raise Conflict("The file has not come: nothing was put to its URL, or not all of it.")
 
     async def cancel(self, client_id: ClientId, file_id: bytes) -> RequestFile:
         """Take a file back: no more of its rows are accepted.
@@ -187,9 +193,10 @@ def shown_name(name: str) -> str:
     return "".join(c for c in last if c.isprintable())[:NAME_MAX] or "file"
 
 
-async def _hashed(
+async def hashed(
     chunks: AsyncIterator[bytes], update: Callable[[bytes], None]
 ) -> AsyncIterator[bytes]:
+    """The chunks, each told to `update` as it goes by."""
     async for chunk in chunks:
         update(chunk)
         yield chunk

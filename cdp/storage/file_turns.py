@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cdp.domain.ids import ClientId
-from cdp.domain.request_file import OPEN, FileState
+from cdp.domain.request_file import OPEN, FileState, RequestFile
 from cdp.storage.database import Database, Document, repository
 
 _OPEN: Final[Document] = {"state": {"$in": [state.value for state in OPEN]}}
+_RECEIVING: Final[Document] = {"state": FileState.RECEIVING.value}
+_BATCH_OPEN: Final[Document] = {"batch_open": True}
 _ENDED_EARLY: Final = [FileState.FAILED.value, FileState.CANCELLED.value]
 _FREE: Final[Document] = {"$expr": {"$lte": ["$lease_until", "$$NOW"]}}
 
@@ -23,6 +25,10 @@ class WaitingFile:
 
     client_id: ClientId
     id: bytes
+
+
+Held = WaitingFile | RequestFile
+"""What names a file that somebody holds, or would."""
 
 
 @repository
@@ -51,32 +57,33 @@ class FileTurns:
 
     async def count_across_clients(self, *, limit: int) -> int:
         """How many files there is something to do for, now, and nobody does it; up to `limit`."""
-        waiting = await self._collection.count_documents({**_OPEN, **_FREE}, limit=limit)
-        if waiting < limit:
-            ended: Document = {"batch_open": True, **_FREE}
-            waiting += await self._collection.count_documents(ended, limit=limit - waiting)
+        waiting = 0
+        for some in (_OPEN, _RECEIVING, _BATCH_OPEN):
+            if waiting < limit:
+                query: Document = {**some, **_FREE}
+                waiting += await self._collection.count_documents(query, limit=limit - waiting)
         return waiting
 
-    async def claim(self, file: WaitingFile, *, holder: str, ttl_s: float) -> bool:
+    async def claim(self, file: Held, *, holder: str, ttl_s: float) -> bool:
         """Take a file that nobody holds, by MongoDB's own clock; whether it is ours (rule D6)."""
         free = {"$or": [{"$lte": ["$lease_until", "$$NOW"]}, {"$eq": ["$holder", holder]}]}
         query = {"_id": file.id, "client_id": file.client_id, "$expr": free}
         update = [{"$set": {"holder": holder, "lease_until": _from_now(ttl_s)}}]
         return (await self._collection.update_one(query, update)).matched_count == 1
 
-    async def renew(self, file: WaitingFile, *, holder: str, ttl_s: float) -> bool:
+    async def renew(self, file: Held, *, holder: str, ttl_s: float) -> bool:
         """Keep it; whether it was ours still."""
         update = [{"$set": {"lease_until": _from_now(ttl_s)}}]
         return (await self._collection.update_one(_held(file, holder), update)).matched_count == 1
 
-    async def let_go(self, file: WaitingFile, *, holder: str, rest_s: float = 0.0) -> None:
+    async def let_go(self, file: Held, *, holder: str, rest_s: float = 0.0) -> None:
         """Let others have it, after a rest; its turn is over."""
         free = {"holder": None, "lease_until": _from_now(rest_s), "turned_at": "$$NOW"}
         await self._collection.update_one(_held(file, holder), [{"$set": free}])
 
     async def open_batches_across_clients(self, *, limit: int) -> list[WaitingFile]:
         """Files that ended early, whose batches have not been closed since."""
-        query: Document = {"batch_open": True, **_FREE}
+        query: Document = {**_BATCH_OPEN, **_FREE}
         cursor = self._collection.find(query, {"client_id": 1}, sort=[("lease_until", 1)])
         return [_waiting(document) async for document in cursor.limit(limit)]
 
@@ -102,7 +109,7 @@ def _from_now(seconds: float) -> Any:
     return {"$add": ["$$NOW", int(seconds * 1_000)]}
 
 
-def _held(file: WaitingFile, holder: str) -> Document:
+def _held(file: Held, holder: str) -> Document:
     return {"_id": file.id, "client_id": file.client_id, "holder": holder}
 
 

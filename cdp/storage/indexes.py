@@ -254,6 +254,35 @@ INDEXES: Final[dict[str, list[IndexModel]]] = {
             name="waiting",
             partialFilterExpression={"state": {"$in": ["waiting", "checking", "ingesting"]}},
         ),
+        # Those that somebody should take in, the longest waiting first.
+        IndexModel(
+            [("lease_until", ASCENDING), ("_id", ASCENDING)],
+            name="receiving",
+            partialFilterExpression={"state": "receiving"},
+        ),
+        # Those that never came, the earliest first.
+        IndexModel(
+            [("incoming.until", ASCENDING)],
+            name="overdue",
+            partialFilterExpression={"state": "awaited"},
+        ),
+        # How many a client has announced that have not come.
+        IndexModel(
+            [("client_id", ASCENDING)],
+            name="awaited",
+            partialFilterExpression={"state": "awaited"},
+        ),
+        # An object that somebody has put into the bucket is one file, however often it is told of.
+        IndexModel(
+            [
+                ("client_id", ASCENDING),
+                ("incoming.key", ASCENDING),
+                ("incoming.version", ASCENDING),
+            ],
+            name="object",
+            unique=True,
+            partialFilterExpression={"incoming.version": {"$exists": True}},
+        ),
     ],
     "file_digests": [
         # The same bytes are looked for a day long.

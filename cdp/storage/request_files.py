@@ -12,6 +12,7 @@ from cdp.domain.request_file import (
     FileCounts,
     FileSource,
     FileState,
+    Incoming,
     RequestFile,
 )
 from cdp.storage.codec import present
@@ -32,7 +33,8 @@ class RequestFiles:
         try:
             await self._collection.insert_one({**_document(file), **free})
         except DuplicateKeyError:
-            # The driver repeats an insert by itself after a cut connection.
+            # The driver repeats an insert by itself after a cut connection; or another file is of
+            # the same object, which `of_object` finds.
             return
 
     async def replace(self, file: RequestFile, *, holder: str | None = None) -> bool:
@@ -88,18 +90,46 @@ class RequestFiles:
         query = {"_id": {"$in": list(file_ids)}}
         return {document["_id"] async for document in self._collection.find(query, {"_id": 1})}
 
+    async def of_object(self, client_id: ClientId, *, key: str, version: str) -> RequestFile | None:
+        """The file that this object in the store is, or was."""
+        query = {"client_id": client_id, "incoming.key": key, "incoming.version": version}
+        document = await self._collection.find_one(query)
+        return None if document is None else _file(document)
+
+    async def awaited(self, client_id: ClientId, *, limit: int) -> int:
+        """How many files a client has announced that have not come; counted up to `limit`."""
+        query = {"client_id": client_id, "state": FileState.AWAITED.value}
+        # Named, since with few files the planner finds the index of all of them as good.
+        return await self._collection.count_documents(query, limit=limit, hint="awaited")
+
+    async def overdue_across_clients(self, *, now: datetime, limit: int) -> list[RequestFile]:
+        """Files that are awaited no longer, the earliest first."""
+        query = {"state": FileState.AWAITED.value, "incoming.until": {"$lt": now}}
+        cursor = self._collection.find(query).sort("incoming.until", 1).limit(limit)
+        return [_file(document) async for document in cursor]
+
+    async def receiving_across_clients(self, *, limit: int) -> list[RequestFile]:
+        """Files that somebody should take in and nobody does, the longest waiting first."""
+        query = {
+            "state": FileState.RECEIVING.value,
+            "$expr": {"$lt": ["$lease_until", "$$NOW"]},
+        }
+        cursor = self._collection.find(query).sort([("lease_until", 1), ("_id", 1)]).limit(limit)
+        return [_file(document) async for document in cursor]
+
     async def note_digest(
-        self, file: RequestFile, *, since: datetime, insist: bool
+        self, file: RequestFile, *, at: datetime, since: datetime, insist: bool
     ) -> tuple[bytes, datetime] | None:
         """Keep that these bytes have come; the file that brought them lately, and when, if one did.
 
         Args:
-            file: the one that brings them now.
+            file: the one that brings them.
+            at: now.
             since: what came before this counts no longer.
             insist: the newest counts, whatever came before.
         """
         key = {"_id": file.client_id + file.digest}
-        mine = {"$set": {"file_id": file.id, "at": file.created_at}}
+        mine = {"$set": {"file_id": file.id, "at": at}}
         outdated = {} if insist else {"$or": [{"at": {"$lt": since}}, {"file_id": file.id}]}
         try:
             await self._digests.update_one(key | outdated, mine, upsert=True)
@@ -113,7 +143,7 @@ class RequestFiles:
         await self._digests.delete_one({"_id": file.client_id + file.digest, "file_id": file.id})
 
 
-_OPTIONAL = ("reason", "detail", "checked", "started_at", "ended_at")
+_OPTIONAL = ("incoming", "copy", "reason", "detail", "checked", "started_at", "ended_at")
 
 
 def _document(file: RequestFile) -> Document:
@@ -126,6 +156,8 @@ def _document(file: RequestFile) -> Document:
         digest=file.digest,
         options=dict(file.options),
         strict=file.is_strict,
+        incoming=None if file.incoming is None else present(**asdict(file.incoming)),
+        copy=file.copy,
         state=file.state.value,
         reason=file.reason,
         detail=file.detail,
@@ -161,7 +193,7 @@ def _checkpoint(document: Document) -> Checkpoint:
 
 
 def _file(document: Document) -> RequestFile:
-    checked = document.get("checked")
+    checked, incoming = document.get("checked"), document.get("incoming")
     return RequestFile(
         id=document["_id"],
         client_id=document["client_id"],
@@ -171,6 +203,8 @@ def _file(document: Document) -> RequestFile:
         digest=document["digest"],
         options=document.get("options", {}),
         is_strict=document["strict"],
+        incoming=None if incoming is None else Incoming(**incoming),
+        copy=document.get("copy"),
         state=FileState(document["state"]),
         reason=document.get("reason"),
         detail=document.get("detail"),

@@ -8,6 +8,8 @@ from datetime import datetime
 
 import asyncssh
 
+from cdp.domain.file_arrival import ARRIVALS
+from cdp.domain.ids import text_of
 from tests.platform import Platform
 from tests.waiting import eventually
 
@@ -149,3 +151,31 @@ async def test_a_file_that_is_dropped_by_sftp_is_sent_and_its_results_are_there(
     assert gone.status == 204, gone
     port = platform.cluster.settings.sftp_port
     await eventually(lambda: nobody_listens(port), within_s=60)
+
+
+async def test_a_file_that_others_put_into_object_storage_is_sent(platform: Platform):
+    client = await platform.client()
+    content = {"email": {"subject": "Hi", "text": "Hello"}}
+    assert (await client.call("PUT", "/templates/hello", content)).status == 201
+    clients = await platform.wiring.access_service().clients()
+    [client_id] = [text_of(each.id) for each in clients if each.name == client.name]
+
+    async def rows():
+        yield b"email,channel,template\nbucket@example.org,email,hello\n"
+
+    store = platform.wiring.object_store
+    await store.put(f"{ARRIVALS}{client_id}/people.csv", rows(), size_max=1_000)
+
+    async def done():
+        [file] = (await client.call("GET", "/files")).body["items"]
+        assert (file["state"], file["source"]) == ("done", "bucket"), file
+        return file
+
+    async def nothing_lies_there():
+        return await store.page(f"{ARRIVALS}{client_id}/", after=None, limit=1) == []
+
+    # It is looked for every five seconds, and counts as whole after ten.
+    file = await eventually(done, within_s=90)
+    assert file["rows"] == {"read": 1, "accepted": 1, "rejected": 0}
+    assert await eventually(nothing_lies_there, within_s=10)
+    assert await eventually(lambda: platform.inbox("bucket@example.org"), within_s=30)

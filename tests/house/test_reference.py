@@ -8,6 +8,7 @@ import pytest
 
 from cdp import errors, telemetry
 from cdp.domain.event import LEGAL_AFTER, STATUS_AFTER, UNNUMBERED, EventName
+from cdp.domain.file_arrival import ARRIVAL_FAULTS
 from cdp.errors import CdpError
 from cdp.file_formats.faults import FILE_FAULTS, ROW_FAULTS
 from cdp.file_formats.text import ENCODINGS
@@ -24,6 +25,12 @@ REFUSALS = [
     for module in (errors, problems)
     for cls in vars(module).values()
     if inspect.isclass(cls) and issubclass(cls, CdpError) and cls.__module__ == module.__name__
+]
+FAULTS = [
+    *FILE_FAULTS.items(),
+    *ROW_FAULTS.items(),
+    *FILE_WARNINGS.items(),
+    *ARRIVAL_FAULTS.items(),
 ]
 NOBODY_RECORDS = "Nothing records it yet."
 
@@ -122,9 +129,7 @@ def test_every_limit_of_the_page_is_looked_at():
     assert len(rows) == len(A_LIMIT.findall(read("docs/reference/limits.md"))) > 20
 
 
-@pytest.mark.parametrize(
-    ("code", "meaning"), [*FILE_FAULTS.items(), *ROW_FAULTS.items(), *FILE_WARNINGS.items()]
-)
+@pytest.mark.parametrize(("code", "meaning"), FAULTS)
 def test_every_fault_of_a_file_is_documented(code, meaning):
     assert f"| `{code}` | {meaning} |" in read("docs/reference/file-formats.md")
 

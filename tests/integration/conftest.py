@@ -17,6 +17,7 @@ from cdp.embedded.keeper import (
     stop_keeper,
 )
 from cdp.embedded.state import StateFolder
+from tests.conformance.object_store_rigs import moto_server
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,3 +57,10 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     """Shared by all tests: leave it running, and use data of your own."""
     with running(tmp_path_factory.mktemp("embedded")) as parts:
         yield parts
+
+
+@pytest.fixture(scope="session")
+def moto_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """moto's server in a process of its own, for S3 and SQS: use buckets of your own."""
+    with moto_server(tmp_path_factory.mktemp("moto") / "log") as url:
+        yield url

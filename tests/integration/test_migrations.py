@@ -49,7 +49,7 @@ async def test_delivery_configs_of_the_first_version_become_levels(old: Embedded
     # As the user that migrates, with the rights of that one.
     database = Database(old.mongo_uri("migrate"), component="migrate")
 
-    assert await migrate(database) == [2, 3, 4, 5, 6, 7, 8, 9, 10]
+    assert await migrate(database) == [2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
     assert await migrate(database) == []
 
     platform, by_client = await DeliveryConfigs(admin).of_clients([CLIENT])
@@ -81,7 +81,7 @@ async def test_what_was_for_email_alone_stands_under_its_channel(old: Embedded):
     )
     database = Database(old.mongo_uri("migrate"), component="migrate")
 
-    assert await migrate(database) == [3, 4, 5, 6, 7, 8, 9, 10]
+    assert await migrate(database) == [3, 4, 5, 6, 7, 8, 9, 10, 11]
 
     templates = Templates(admin)
     assert (await templates.current(CLIENT, ["old"]))["old"].contents == {"email": {"*": parts}}
@@ -120,7 +120,7 @@ async def test_results_get_what_went_wrong_last_from_their_logs(old: Embedded):
         )  # fmt: skip
     database = Database(old.mongo_uri("migrate"), component="migrate")
 
-    assert await migrate(database) == [4, 5, 6, 7, 8, 9, 10]
+    assert await migrate(database) == [4, 5, 6, 7, 8, 9, 10, 11]
 
     found = {d["_id"]: d.get("failure") async for d in admin["delivery_results"].find()}
     address = {"reason": "address", "class": "permanent", "code": "550 5.1.1", "provider": "smtp"}
@@ -143,7 +143,7 @@ async def test_results_and_assignments_are_found_by_their_campaign(old: Embedded
     await admin["delivery_results"].insert_one({"_id": b"1" * 16, "client_id": CLIENT})
     database = Database(old.mongo_uri("migrate"), component="migrate")
 
-    assert await migrate(database) == [5, 6, 7, 8, 9, 10]
+    assert await migrate(database) == [5, 6, 7, 8, 9, 10, 11]
 
     for name, index in (
         ("delivery_results", "campaign"),
@@ -176,7 +176,7 @@ async def test_the_sender_of_a_channel_becomes_its_default(old: Embedded):
     await collection.create_index("other", name="client")
     database = Database(old.mongo_uri("migrate"), component="migrate")
 
-    assert await migrate(database) == [6, 7, 8, 9, 10]
+    assert await migrate(database) == [6, 7, 8, 9, 10, 11]
 
     clients = [CLIENT, ClientId(b"d" * 16), ClientId(b"h" * 16)]
     found = await Senders(admin).across_clients(clients)
@@ -207,9 +207,25 @@ async def test_files_that_ended_in_the_middle_have_their_batches_closed(old: Emb
     )
     database = Database(old.mongo_uri("migrate"), component="migrate")
 
-    assert await migrate(database) == [10]
+    assert await migrate(database) == [10, 11]
 
     found = await FileTurns(admin).open_batches_across_clients(limit=10)
     assert {file.id for file in found} == {b"f" * 16, b"c" * 16}
+    await database.close()
+    await admin.close()
+
+
+async def test_files_of_before_get_the_indexes_of_those_that_come_by_object_storage(old: Embedded):
+    admin = Database(old.mongo_uri("admin"), component="test-admin")
+    await migrate(admin)
+    indexes = await admin["files"].index_information()
+    for name in ("receiving", "overdue", "awaited", "object"):
+        await admin["files"].drop_index(name)
+    await admin["migrations"].delete_one({"_id": 11})
+    database = Database(old.mongo_uri("migrate"), component="migrate")
+
+    assert await migrate(database) == [11]
+
+    assert await admin["files"].index_information() == indexes
     await database.close()
     await admin.close()

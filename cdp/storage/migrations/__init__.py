@@ -15,6 +15,7 @@ from cdp.storage.migrations import (
     m0008_files,
     m0009_sftp_accounts,
     m0010_file_turns,
+    m0011_incoming_files,
 )
 
 MIGRATIONS: Final[list[tuple[int, Callable[[Database], Awaitable[None]]]]] = [
@@ -28,6 +29,7 @@ MIGRATIONS: Final[list[tuple[int, Callable[[Database], Awaitable[None]]]]] = [
     (8, m0008_files.apply),
     (9, m0009_sftp_accounts.apply),
     (10, m0010_file_turns.apply),
+    (11, m0011_incoming_files.apply),
 ]
 
 

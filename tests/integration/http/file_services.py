@@ -1,9 +1,12 @@
 """Files of requests in the API's tests: kept, and worked on by hand."""
 
 import os
+import tempfile
+from pathlib import Path
 
 from cdp.http.call import ApiServices
 from cdp.http.file_rows import HttpRowIntake
+from cdp.object_stores.local import LocalObjectStore
 from cdp.ports.clock import Clock
 from cdp.ports.object_store import ObjectStore
 from cdp.services.client_config_service import ClientConfigService
@@ -13,6 +16,7 @@ from cdp.services.file_pass import FileTools
 from cdp.services.file_preview import FilePreviews
 from cdp.services.file_row_source import FileRows
 from cdp.services.file_service import FileService
+from cdp.services.file_upload_service import FileUploadService
 from cdp.services.sftp_account_service import SftpAccountService
 from cdp.services.template_service import TemplateService
 from cdp.storage.batches import Batches
@@ -22,6 +26,11 @@ from cdp.storage.file_turns import FileTurns
 from cdp.storage.request_files import RequestFiles
 from cdp.storage.sftp_accounts import SftpAccounts
 from cdp.telemetry import Telemetry
+
+
+def folder_of(clock: Clock) -> ObjectStore:
+    """Object storage of a test's own."""
+    return LocalObjectStore(Path(tempfile.mkdtemp(prefix="cdp-test-objects-")), clock=clock)
 
 
 def files_of(database: Database, clock: Clock, store: ObjectStore) -> FileService:
@@ -47,6 +56,13 @@ def file_outputs_of(database: Database, store: ObjectStore, *, id_key: bytes) ->
     """What the API makes of files."""
     return FileOutputs(
         store=store, results=DeliveryResults(database), id_key=id_key, telemetry=Telemetry()
+    )
+
+
+def file_uploads_of(database: Database, clock: Clock, store: ObjectStore) -> FileUploadService:
+    """Places for large files."""
+    return FileUploadService(
+        files=RequestFiles(database), store=store, clock=clock, random_bytes=os.urandom
     )
 
 

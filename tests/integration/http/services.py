@@ -2,11 +2,9 @@
 
 import os
 import secrets
-import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from pymongo.monitoring import CommandListener
@@ -14,7 +12,6 @@ from pymongo.monitoring import CommandListener
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.ids import ClientId, ResultId, fresh_id, text_of
 from cdp.http.app import ApiServices
-from cdp.object_stores.local import LocalObjectStore
 from cdp.ports.clock import Clock, SystemClock
 from cdp.ports.inbox import InboxEntry
 from cdp.ports.object_store import ObjectStore
@@ -58,7 +55,9 @@ from cdp.storage.templates import Templates
 from cdp.telemetry import Telemetry
 from tests.integration.http.file_services import (
     file_outputs_of,
+    file_uploads_of,
     files_of,
+    folder_of,
     previews_of,
     sftp_accounts_of,
 )
@@ -148,6 +147,7 @@ def build_api(
     *,
     clock: Clock | None = None,
     listeners: Sequence[CommandListener] = (),
+    store: ObjectStore | None = None,
     **limits: Any,
 ) -> Api:
     """All services, in this process."""
@@ -175,7 +175,7 @@ def build_api(
     )
     engine = Engine()
     hinted: list[WorkItem] = []
-    store = LocalObjectStore(Path(tempfile.mkdtemp(prefix="cdp-test-objects-")), clock=clock)
+    store = store or folder_of(clock)
     disk, given = (lambda: api.disk), Limits(**limits)
     services = _services(
         database, clock, intake, communications, engine, hinted, disk, given, store
@@ -229,6 +229,7 @@ def _services(
         routing=routing_of(database, clock, config),
         files=files_of(database, clock, store),
         file_previews=previews_of(config, templates, clock, store),
+        file_uploads=file_uploads_of(database, clock, store),
         file_outputs=file_outputs_of(database, store, id_key=ID_KEY),
         suppressions=suppressions,
         inbox=InboxService(entries=InboxEntries(database), tracking=tracking, clock=clock),

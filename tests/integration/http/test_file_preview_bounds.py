@@ -10,7 +10,7 @@ import pytest
 
 from cdp.domain.ids import fresh_id
 from cdp.domain.request_file import FileSource, FileState, RequestFile
-from cdp.errors import PlatformFull
+from cdp.errors import StorageUnavailable
 from cdp.ports.object_store import StoreUnavailable
 from cdp.services import file_preview
 from cdp.services.file_preview import FilePreviews
@@ -141,6 +141,6 @@ async def test_storage_that_can_not_be_reached_is_a_reason_to_come_again(tenant:
         clock=api.services.clock,
     )
 
-    with pytest.raises(PlatformFull) as caught:
+    with pytest.raises(StorageUnavailable) as caught:
         await previews.head(file, first=1, count=5)
     assert caught.value.retry_after_s > 0

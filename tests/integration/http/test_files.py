@@ -82,6 +82,7 @@ async def test_a2_a_test_key_sends_no_file_and_opens_no_other_door(tenant: Tenan
     assert (await upload(tenant, unique())).status == 403
     assert (await upload(tenant, form(unique()), kind=FORM)).status == 403
     assert (await tenant.post(f"/files/{held['id']}/start")).status == 403
+    assert (await tenant.post("/file-uploads", {"name": "people.csv"})).status == 403
     assert (await tenant.call("PUT", "/sftp-accounts/door", {"keys": [PUBLIC_KEY]})).status == 403
     assert (await tenant.get("/sftp-accounts")).json["items"] == []
     files = (await tenant.get("/files")).json["items"]

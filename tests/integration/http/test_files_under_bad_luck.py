@@ -76,7 +76,7 @@ async def test_a_disk_that_is_full_in_the_middle_is_said_and_leaves_nothing(
     assert refused.headers["Content-Type"] == "application/problem+json"
     assert refused.headers["Retry-After"] == "10"
     assert refused.json["type"] == "urn:cdp:problem:storage-unavailable"
-    assert "Nothing of this was kept" in refused.json["detail"]
+    assert "Nothing was changed" in refused.json["detail"]
     assert again.status == 202, again.body
     [file] = (await tenant.get("/files")).json["items"]
     assert file["id"] == again.json["id"]

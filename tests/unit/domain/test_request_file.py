@@ -11,8 +11,10 @@ from cdp.domain.request_file import (
     FileCounts,
     FileSource,
     FileState,
+    Incoming,
     RequestFile,
     advanced,
+    arrived,
     begun,
     cancelled,
     failed,
@@ -21,6 +23,7 @@ from cdp.domain.request_file import (
     seconds_left,
     started,
     stumbled,
+    taken_in,
 )
 from cdp.errors import Conflict
 
@@ -81,7 +84,32 @@ def test_what_is_held_waits_once_it_is_started():
     assert started(FILE, at=LATER) is FILE
 
 
-@pytest.mark.parametrize("state", [S.HELD, S.WAITING, S.CHECKING, S.INGESTING])
+@pytest.mark.parametrize("is_held", [False, True])
+def test_what_is_awaited_is_taken_in_and_goes_on_as_its_sender_has_said(is_held):
+    incoming = Incoming(key="arrivals/a", until=LATER, is_held=is_held)
+    file = replace(FILE, state=S.AWAITED, size=0, digest=b"", incoming=incoming)
+    come = arrived(file, at=LATER)
+    assert come.state is S.RECEIVING
+    assert arrived(come, at=LATER) is come
+
+    taken = taken_in(come, copy="ab", size=9, digest=b"d" * 32, at=LATER)
+
+    assert taken.state is (S.HELD if is_held else S.WAITING)
+    assert (taken.size, taken.digest, taken.version) == (9, b"d" * 32, 3)
+    assert taken.key == f"files/{b'c'.hex() * 16}/{b'f'.hex() * 16}/source-ab"
+    assert taken.key.startswith(taken.copies)
+    assert not taken.key.startswith(FILE.rejects_key(0))
+
+
+def test_to_start_what_is_being_taken_in_lets_nothing_go_that_is_held():
+    come = replace(FILE, state=S.RECEIVING, incoming=Incoming(key="arrivals/a", is_held=True))
+
+    assert started(come, at=LATER) is come
+
+
+@pytest.mark.parametrize(
+    "state", [S.AWAITED, S.RECEIVING, S.HELD, S.WAITING, S.CHECKING, S.INGESTING]
+)
 def test_what_has_not_ended_can_be_taken_back(state):
     file = cancelled(replace(FILE, state=state), at=LATER)
 
@@ -89,8 +117,8 @@ def test_what_has_not_ended_can_be_taken_back(state):
     assert cancelled(file, at=LATER) is file
 
 
-@pytest.mark.parametrize("state", sorted(ENDED))
-def test_what_has_ended_can_not_be_started(state):
+@pytest.mark.parametrize("state", sorted({*ENDED, S.AWAITED}))
+def test_what_has_ended_or_has_not_come_can_not_be_started(state):
     with pytest.raises(Conflict):
         started(replace(FILE, state=state), at=LATER)
 
