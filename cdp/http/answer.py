@@ -34,16 +34,17 @@ class Answer:
             {
                 "type": "http.response.start",
                 "status": self.status,
-                "headers": [
-                    (b"content-type", self.content_type),
-                    (b"content-length", b"%d" % len(self.body)),
-                    NO_STORE,
-                    NO_SNIFF,
-                    *self.headers,
-                ],
+                "headers": [*self._of_the_body(), NO_STORE, NO_SNIFF, *self.headers],
             }
         )
         await send({"type": "http.response.body", "body": self.body})
+
+    def _of_the_body(self) -> list[tuple[bytes, bytes]]:
+        """What is said of it: nothing of that in a 204 (RFC 9110, sections 8.3 and 8.6)."""
+        if self.status == 204:
+            return []
+        length = (b"content-length", b"%d" % len(self.body))
+        return [(b"content-type", self.content_type), length] if self.body else [length]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
