@@ -42,6 +42,7 @@ from cdp.services.provider_routing import ProviderRouting
 from cdp.services.queueing_service import QueueingService
 from cdp.services.rate_budgets import RateBudgets
 from cdp.services.rate_limiter import RateLimiter
+from cdp.services.row_doubles import RowDoubles
 from cdp.services.scheduling_service import SchedulingService
 from cdp.services.template_service import TemplateEngine, TemplateService
 from cdp.services.verification_service import VerificationService
@@ -56,6 +57,7 @@ from cdp.storage.communications import Communications
 from cdp.storage.inbox import InboxEntries
 from cdp.storage.links import Links
 from cdp.storage.partition_leases import PartitionLeases
+from cdp.storage.row_references import RowReferences
 from cdp.storage.segments import SegmentAssignments
 from cdp.storage.templates import Templates
 
@@ -195,7 +197,9 @@ class Wiring(ConfigurationParts):
             tools=FileTools(
                 files=self.request_files(),
                 source=FileRows(store=self.object_store),
-                intake=HttpRowIntake(services),
+                intake=HttpRowIntake(
+                    services, RowDoubles(RowReferences(self.database), clock=self.clock)
+                ),
                 store=self.object_store,
                 clock=self.clock,
                 worker=self.incarnation,

@@ -5,7 +5,7 @@ For the items of a batch and the rows of a file alike: what comes of each is tol
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from cdp.domain.communication_request import CommunicationRequest
@@ -52,8 +52,23 @@ class ChunkIntake(Protocol):
         """Whose requests they are."""
 
 
+Numbered = Sequence[tuple[int, CommunicationRequest]]
+Doubles = Callable[[Numbered], Awaitable[Mapping[int, CdpError]]]
+"""Of requests that may be taken in, those that must not be beside another, and why."""
+
+
+async def no_doubles(_: Numbered) -> Mapping[int, CdpError]:
+    """Each is meant: what came before is found by its id alone."""
+    return {}
+
+
 async def take_chunk(
-    intake: ChunkIntake, batch: OpenBatch, chunk: Sequence[tuple[int, Item]], tally: Tally
+    intake: ChunkIntake,
+    batch: OpenBatch,
+    chunk: Sequence[tuple[int, Item]],
+    tally: Tally,
+    *,
+    doubles: Doubles = no_doubles,
 ) -> None:
     """Check a chunk and store what is right of it.
 
@@ -64,11 +79,16 @@ async def take_chunk(
     async with intake.services.batch_turn:
         checked = await _check(intake, batch, chunk, tally)
     if checked:
-        await _store(intake, batch, checked, tally)
+        await _store(intake, batch, checked, tally, doubles)
 
 
 async def check_chunk(
-    intake: ChunkIntake, batch: OpenBatch, chunk: Sequence[tuple[int, Item]], tally: Tally
+    intake: ChunkIntake,
+    batch: OpenBatch,
+    chunk: Sequence[tuple[int, Item]],
+    tally: Tally,
+    *,
+    doubles: Doubles = no_doubles,
 ) -> None:
     """Say what would be accepted of a chunk, and what refused, and take nothing in."""
     async with intake.services.batch_turn:
@@ -77,9 +97,16 @@ async def check_chunk(
     told = await refusals(
         intake.services, intake.caller, requests, now=batch.created_at, takes_room=False
     )
+    right = []
     for (index, _), request, refused in zip(checked, requests, told, strict=True):
         if refused is not None:
             tally.refuse(index, refused)
+        else:
+            right.append((index, request))
+    twice = await doubles(right)
+    for index, request in right:
+        if index in twice:
+            tally.refuse(index, twice[index])
         else:
             tally.accept(index, request)
 
@@ -126,8 +153,9 @@ def _given(item: Item) -> AnyIn:
 async def _store(
     intake: ChunkIntake,
     batch: OpenBatch,
-    chunk: Sequence[tuple[int, CommunicationRequest]],
+    chunk: Numbered,
     tally: Tally,
+    doubles: Doubles,
 ) -> None:
     """Take a chunk in, as far as it may be, and note what came of each item."""
     services, caller = intake.services, intake.caller
@@ -135,6 +163,7 @@ async def _store(
         chunk = await _with_defaults(intake, batch, chunk)
         before = await _stored_before(intake, batch, [request for _, request in chunk])
         wanted = await _admitted(intake, batch, chunk, before, tally)
+        wanted = _without(await doubles(wanted), wanted, intake, tally)
         outcomes = await services.batches.accept([request for _, request in wanted])
     except CdpError as error:
         for index, _ in chunk:
@@ -156,8 +185,19 @@ async def _store(
         services.hint(new)
 
 
+def _without(
+    twice: Mapping[int, CdpError], wanted: Numbered, intake: ChunkIntake, tally: Tally
+) -> list[tuple[int, CommunicationRequest]]:
+    """Those that are no doubles; room that was taken for the others is free again."""
+    for index, request in wanted:
+        if index in twice:
+            intake.services.backlog.release(intake.caller.client, len(request.recipients))
+            tally.refuse(index, twice[index])
+    return [(index, request) for index, request in wanted if index not in twice]
+
+
 async def _with_defaults(
-    intake: ChunkIntake, batch: OpenBatch, chunk: Sequence[tuple[int, CommunicationRequest]]
+    intake: ChunkIntake, batch: OpenBatch, chunk: Numbered
 ) -> list[tuple[int, CommunicationRequest]]:
     """Let campaigns and configurations say what is not said, but never a second time."""
     requests = await with_defaults(intake.services, [request for _, request in chunk])
@@ -172,7 +212,7 @@ async def _with_defaults(
 async def _admitted(
     intake: ChunkIntake,
     batch: OpenBatch,
-    chunk: Sequence[tuple[int, CommunicationRequest]],
+    chunk: Numbered,
     before: set[RequestId],
     tally: Tally,
 ) -> list[tuple[int, CommunicationRequest]]:

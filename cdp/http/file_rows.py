@@ -1,9 +1,9 @@
 """`RowIntake`: the rows of a file go the way of a batch's items."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from cdp.domain.communication_request import CommunicationRequest
 from cdp.domain.ids import BatchId
@@ -11,7 +11,16 @@ from cdp.domain.request_file import RequestFile
 from cdp.errors import CdpError, Invalid, Overloaded
 from cdp.file_formats.columns import with_defaults
 from cdp.file_formats.faults import RowFault
-from cdp.http.chunk_intake import CHUNK, ChunkIntake, Tally, check_chunk, take_chunk
+from cdp.http.chunk_intake import (
+    CHUNK,
+    ChunkIntake,
+    Doubles,
+    Numbered,
+    Tally,
+    check_chunk,
+    no_doubles,
+    take_chunk,
+)
 from cdp.http.intake_services import IntakeServices
 from cdp.http.items import Item, Parsed
 from cdp.http.json_input import loads
@@ -19,10 +28,24 @@ from cdp.http.problems import document_of
 from cdp.ports.row_intake import FileRow, SenderGone, Taken
 from cdp.services.access_service import Caller
 from cdp.services.batch_intake import OpenBatch
+from cdp.services.row_doubles import RowDoubles
 
 KEY: Final = "file"
 
-Step = Callable[[ChunkIntake, OpenBatch, Sequence[tuple[int, Item]], Tally], Awaitable[None]]
+
+class Step(Protocol):
+    """`take_chunk` or `check_chunk`."""
+
+    def __call__(
+        self,
+        intake: ChunkIntake,
+        batch: OpenBatch,
+        chunk: Sequence[tuple[int, Item]],
+        tally: Tally,
+        *,
+        doubles: Doubles,
+    ) -> Awaitable[None]:
+        """See there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,29 +89,49 @@ class _RowTally:
 class HttpRowIntake:
     """Lets rows in as the API lets items in."""
 
-    def __init__(self, services: IntakeServices) -> None:
+    def __init__(self, services: IntakeServices, doubles: RowDoubles | None = None) -> None:
+        """Without `doubles` rows can be looked at, and not taken in."""
         self._services = services
+        self._doubles = doubles
 
     async def check(self, file: RequestFile, rows: Sequence[FileRow]) -> Taken:
         """See `RowIntake.check`."""
-        return (await self._all(file, rows, check_chunk, again=False)).taken()
+        doubles = self._doubles_in(file)
+        return (await self._all(file, rows, check_chunk, doubles, again=False)).taken()
 
     async def requests_of(
         self, file: RequestFile, rows: Sequence[FileRow]
     ) -> tuple[Mapping[int, CommunicationRequest], Mapping[int, RowFault]]:
         """What `check` lets through, and what it would reject, by the numbers of the rows.
 
-        Nothing is taken in.
+        Nothing is taken in or kept, and so a row that is there twice is not found.
         """
-        tally = await self._all(file, rows, check_chunk, again=False)
+        tally = await self._all(file, rows, check_chunk, no_doubles, again=False)
         return tally.accepted, tally.faults
 
     async def accept(self, file: RequestFile, rows: Sequence[FileRow], *, again: bool) -> Taken:
         """See `RowIntake.accept`."""
-        return (await self._all(file, rows, take_chunk, again=again)).taken()
+        doubles = self._doubles_in(file)
+        return (await self._all(file, rows, take_chunk, doubles, again=again)).taken()
+
+    def _doubles_in(self, file: RequestFile) -> Doubles:
+        known = self._doubles
+        assert known is not None
+
+        async def doubles(requests: Numbered) -> Mapping[int, CdpError]:
+            found = await known.of(file, dict(requests))
+            return {row: _is_double(of) for row, of in found.items()}
+
+        return doubles
 
     async def _all(
-        self, file: RequestFile, rows: Sequence[FileRow], step: Step, *, again: bool
+        self,
+        file: RequestFile,
+        rows: Sequence[FileRow],
+        step: Step,
+        doubles: Doubles,
+        *,
+        again: bool,
     ) -> _RowTally:
         clients = await self._services.config.clients([file.client_id])
         if file.client_id not in clients:
@@ -110,7 +153,7 @@ class HttpRowIntake:
                 tally.refuse(row.number, error)
         await asyncio.gather(
             *(
-                step(client, batch, items[begin : begin + CHUNK], tally)
+                step(client, batch, items[begin : begin + CHUNK], tally, doubles=doubles)
                 for begin in range(0, len(items), CHUNK)
             )
         )
@@ -131,6 +174,14 @@ def _request_of(row: FileRow) -> Any:
     if isinstance(to, list) and len(to) > 1:
         raise Invalid.at("/to", "one_recipient", "A row is for one recipient.")
     return value
+
+
+def _is_double(of: int) -> Invalid:
+    return Invalid.at(
+        "/reference",
+        "reference_repeated",
+        f"Row {of:,} has this reference for the same recipient, too.",
+    )
 
 
 def fault_of(row: FileRow, error: CdpError) -> RowFault:

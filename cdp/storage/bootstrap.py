@@ -40,6 +40,7 @@ CHANGEABLE: Final = (
     "webhooks",
     "files",
     "file_digests",
+    "row_references",
     "batches",
     "partition_leases",
     "budgets",

@@ -10,6 +10,8 @@ INBOX_KEPT_S: Final = 7 * 24 * 3600
 puts it anew."""
 BUDGETS_KEPT_S: Final = 3600
 DIGESTS_KEPT_S: Final = 2 * 24 * 3600
+REFERENCES_KEPT_S: Final = 30 * 24 * 3600
+"""Longer than anybody works on a file."""
 
 _UNFINISHED: Final[dict[str, Any]] = {"due_at": {"$exists": True}}
 
@@ -287,6 +289,10 @@ INDEXES: Final[dict[str, list[IndexModel]]] = {
     "file_digests": [
         # The same bytes are looked for a day long.
         IndexModel([("at", ASCENDING)], name="expiry", expireAfterSeconds=DIGESTS_KEPT_S)
+    ],
+    "row_references": [
+        # Nobody asks for those of a file that is long over.
+        IndexModel([("at", ASCENDING)], name="expiry", expireAfterSeconds=REFERENCES_KEPT_S)
     ],
     "budgets": [
         # A budget that nobody spends of is full again, as one that is not there.

@@ -49,7 +49,7 @@ async def test_delivery_configs_of_the_first_version_become_levels(old: Embedded
     # As the user that migrates, with the rights of that one.
     database = Database(old.mongo_uri("migrate"), component="migrate")
 
-    assert await migrate(database) == [2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
+    assert await migrate(database) == [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
     assert await migrate(database) == []
 
     platform, by_client = await DeliveryConfigs(admin).of_clients([CLIENT])
@@ -81,7 +81,7 @@ async def test_what_was_for_email_alone_stands_under_its_channel(old: Embedded):
     )
     database = Database(old.mongo_uri("migrate"), component="migrate")
 
-    assert await migrate(database) == [3, 4, 5, 6, 7, 8, 9, 10, 11]
+    assert await migrate(database) == [3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
 
     templates = Templates(admin)
     assert (await templates.current(CLIENT, ["old"]))["old"].contents == {"email": {"*": parts}}
@@ -120,7 +120,7 @@ async def test_results_get_what_went_wrong_last_from_their_logs(old: Embedded):
         )  # fmt: skip
     database = Database(old.mongo_uri("migrate"), component="migrate")
 
-    assert await migrate(database) == [4, 5, 6, 7, 8, 9, 10, 11]
+    assert await migrate(database) == [4, 5, 6, 7, 8, 9, 10, 11, 12]
 
     found = {d["_id"]: d.get("failure") async for d in admin["delivery_results"].find()}
     address = {"reason": "address", "class": "permanent", "code": "550 5.1.1", "provider": "smtp"}
@@ -143,7 +143,7 @@ async def test_results_and_assignments_are_found_by_their_campaign(old: Embedded
     await admin["delivery_results"].insert_one({"_id": b"1" * 16, "client_id": CLIENT})
     database = Database(old.mongo_uri("migrate"), component="migrate")
 
-    assert await migrate(database) == [5, 6, 7, 8, 9, 10, 11]
+    assert await migrate(database) == [5, 6, 7, 8, 9, 10, 11, 12]
 
     for name, index in (
         ("delivery_results", "campaign"),
@@ -176,7 +176,7 @@ async def test_the_sender_of_a_channel_becomes_its_default(old: Embedded):
     await collection.create_index("other", name="client")
     database = Database(old.mongo_uri("migrate"), component="migrate")
 
-    assert await migrate(database) == [6, 7, 8, 9, 10, 11]
+    assert await migrate(database) == [6, 7, 8, 9, 10, 11, 12]
 
     clients = [CLIENT, ClientId(b"d" * 16), ClientId(b"h" * 16)]
     found = await Senders(admin).across_clients(clients)
@@ -207,7 +207,7 @@ async def test_files_that_ended_in_the_middle_have_their_batches_closed(old: Emb
     )
     database = Database(old.mongo_uri("migrate"), component="migrate")
 
-    assert await migrate(database) == [10, 11]
+    assert await migrate(database) == [10, 11, 12]
 
     found = await FileTurns(admin).open_batches_across_clients(limit=10)
     assert {file.id for file in found} == {b"f" * 16, b"c" * 16}

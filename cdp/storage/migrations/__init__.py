@@ -16,6 +16,7 @@ from cdp.storage.migrations import (
     m0009_sftp_accounts,
     m0010_file_turns,
     m0011_incoming_files,
+    m0012_row_references,
 )
 
 MIGRATIONS: Final[list[tuple[int, Callable[[Database], Awaitable[None]]]]] = [
@@ -30,6 +31,7 @@ MIGRATIONS: Final[list[tuple[int, Callable[[Database], Awaitable[None]]]]] = [
     (9, m0009_sftp_accounts.apply),
     (10, m0010_file_turns.apply),
     (11, m0011_incoming_files.apply),
+    (12, m0012_row_references.apply),
 ]
 
 

@@ -17,6 +17,7 @@ from cdp.services.file_preview import FilePreviews
 from cdp.services.file_row_source import FileRows
 from cdp.services.file_service import FileService
 from cdp.services.file_upload_service import FileUploadService
+from cdp.services.row_doubles import RowDoubles
 from cdp.services.sftp_account_service import SftpAccountService
 from cdp.services.template_service import TemplateService
 from cdp.storage.batches import Batches
@@ -24,6 +25,7 @@ from cdp.storage.database import Database
 from cdp.storage.delivery_results import DeliveryResults
 from cdp.storage.file_turns import FileTurns
 from cdp.storage.request_files import RequestFiles
+from cdp.storage.row_references import RowReferences
 from cdp.storage.sftp_accounts import SftpAccounts
 from cdp.telemetry import Telemetry
 
@@ -74,7 +76,9 @@ def file_ingestion_of(
         tools=FileTools(
             files=RequestFiles(database),
             source=FileRows(store=store),
-            intake=HttpRowIntake(services),
+            intake=HttpRowIntake(
+                services, RowDoubles(RowReferences(database), clock=services.clock)
+            ),
             store=store,
             clock=services.clock,
             worker="test",

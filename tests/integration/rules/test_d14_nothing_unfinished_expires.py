@@ -11,7 +11,7 @@ from cdp.storage.inbox import InboxEntries
 from tests.integration.rules.rig import accept_many
 from tests.integration.verification_world import new_id
 
-FOR_A_WHILE = {"mailbox", "inbox", "budgets", "file_digests"}
+FOR_A_WHILE = {"mailbox", "inbox", "budgets", "file_digests", "row_references"}
 
 
 async def test_d14_only_what_is_for_a_while_has_an_index_that_removes(rig):

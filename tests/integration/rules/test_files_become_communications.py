@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+from contextlib import suppress
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -334,3 +335,50 @@ async def test_while_the_platform_is_full_a_file_waits_and_then_goes_on(rig, mon
     assert waits >= 1
     assert (done.state, done.checkpoint.counts.accepted) == (FileState.DONE, 50)
     assert await stored_of(wiring, file) == 50
+
+
+@pytest.mark.parametrize("is_strict", [False, True])
+async def test_a_row_that_is_there_twice_by_its_reference_is_taken_in_once(rig, is_strict):
+    wiring = rig.process("api")
+    client = await shop(rig, wiring)
+    lines = ["email,city,reference", *(f"p{n}@example.org,Lyon,r{n}" for n in range(2_100))]
+    lines += [
+        "p7@example.org,Paris,r7",
+        # Another recipient, another reference, and none: each is meant.
+        "other@example.org,Lyon,r7",
+        "p7@example.org,Lyon,again",
+        "p7@example.org,Lyon,",
+        "p7@example.org,Lyon,",
+        # By the address's one form.
+        "p7@EXAMPLE.org,Lyon,again",
+    ]
+    content = "\n".join(lines).encode()
+    file = await sent(wiring, client, content, is_strict=is_strict)
+    service = ingestion(wiring)
+    true_decide, calls = decision(service), 0
+
+    async def decide(of, rows, *, again) -> Taken:
+        nonlocal calls
+        calls += 1
+        if calls in (1, 3):
+            # Who goes on finds the references of those who died, and they are its own.
+            await true_decide(of, rows[:1_000], again=again)
+            raise Died
+        return await true_decide(of, rows, again=again)
+
+    decides(service, decide, ahead=2)
+    for _ in range(4):
+        with suppress(Died):
+            await service.step()
+    done = await worked(wiring, file, service)
+
+    rejects = await table(wiring.file_outputs().rejects(done))
+    assert [(row["row"], row["column"], row["code"]) for row in rejects] == [
+        ("2101", "reference", "reference_repeated"),
+        ("2106", "reference", "reference_repeated"),
+    ]
+    assert "Row 8 has" in rejects[0]["reason"]
+    assert "Row 2,103 has" in rejects[1]["reason"]
+    assert await stored_of(wiring, file) == (0 if is_strict else 2_104)
+    assert done.state is (FileState.FAILED if is_strict else FileState.DONE)
+    assert (await rig.verify()).violations == ()

@@ -45,7 +45,7 @@ async def test_there_are_four_folders(sftp: Sftp):
         ("inbox//./a", "/inbox/a"),
     ],
 )
-async def test_no_path_is_above_the_root(sftp: Sftp, path, real):
+async def test_f2_no_path_is_above_the_root(sftp: Sftp, path, real):
     async with sftp.session() as client:
         assert await client.realpath(path) == real
 
@@ -94,7 +94,7 @@ async def test_a_name_is_for_people_whatever_it_says(sftp: Sftp):
     assert all(set(each) <= set("0123456789abcdef.datajson") for each in sftp.spooled())
 
 
-async def test_folders_and_links_are_neither_made_nor_followed(sftp: Sftp):
+async def test_f2_folders_and_links_are_neither_made_nor_followed(sftp: Sftp):
     async with sftp.session() as client:
         await write(client, "/inbox/a.part", ROWS[:100])
         for refused in (client.mkdir("/inbox/sub"), client.mkdir("/more"), client.rmdir("/inbox")):

@@ -54,7 +54,7 @@ async def test_a_wrong_key_a_wrong_name_and_an_old_key_are_refused_alike(sftp: S
         pass
 
 
-async def test_passwords_are_not_even_asked_for(sftp: Sftp):
+async def test_f1_passwords_are_not_even_asked_for(sftp: Sftp):
     for method in ("password", "keyboard-interactive", "hostbased", "none"):
         with pytest.raises(asyncssh.PermissionDenied):
             await sftp.connect(
@@ -72,7 +72,7 @@ async def test_sha1_and_the_like_are_not_spoken(sftp: Sftp):
             await sftp.connect(**options)
 
 
-async def test_there_is_no_shell_no_command_no_copy_and_no_terminal(sftp: Sftp):
+async def test_f1_there_is_no_shell_no_command_no_copy_and_no_terminal(sftp: Sftp):
     async with await sftp.connect() as connection:
         for arguments in (
             {},
@@ -88,7 +88,7 @@ async def test_there_is_no_shell_no_command_no_copy_and_no_terminal(sftp: Sftp):
             await asyncssh.scp((connection, "/inbox"), "nowhere", recurse=True)
 
 
-async def test_nothing_is_forwarded(sftp: Sftp, tmp_path):
+async def test_f1_nothing_is_forwarded(sftp: Sftp, tmp_path):
     async with await sftp.connect() as connection:
         with pytest.raises(asyncssh.ChannelOpenError):
             await connection.open_connection("127.0.0.1", sftp.port)
@@ -102,7 +102,7 @@ async def test_nothing_is_forwarded(sftp: Sftp, tmp_path):
             await connection.create_tun(asyncssh.SSHTunTapSession, 0)
 
 
-async def test_who_does_not_log_in_is_hung_up_on(stopped: Sftp):
+async def test_f1_who_does_not_log_in_is_hung_up_on(stopped: Sftp):
     stopped.limits = GatewayLimits(login_s=0.5, settle_s=0.2)
     await stopped.start()
     reader, writer = await asyncio.open_connection("127.0.0.1", stopped.port)

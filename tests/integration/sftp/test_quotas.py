@@ -14,7 +14,7 @@ async def set_quota(sftp: Sftp, **quota: Any) -> None:
     await sftp.accounts.update(sftp.client.id, sftp.name, lambda account: replace(account, **quota))
 
 
-async def test_bytes_beyond_the_quota_are_refused_and_nothing_is_left(sftp: Sftp):
+async def test_f2_bytes_beyond_the_quota_are_refused_and_nothing_is_left(sftp: Sftp):
     await set_quota(sftp, quota_bytes=100_000)
     async with sftp.session() as client:
         await write(client, "/inbox/a.part", ROWS[:60_000])

@@ -92,7 +92,7 @@ async def test_a_closed_file_counts_after_the_kill_too(gateways: Gateways):
 
 
 @pytest.mark.parametrize("tenth", [1, 5, 9])
-async def test_what_was_under_way_is_resumed(gateways: Gateways, tenth: int):
+async def test_f3_what_was_under_way_is_resumed(gateways: Gateways, tenth: int):
     sftp, cut = gateways.sftp, len(ROWS) * tenth // 10
     await gateways.start()
     connection = await sftp.connect()

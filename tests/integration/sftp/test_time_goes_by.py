@@ -72,7 +72,7 @@ async def line(stopped: Sftp):
     line.spool.close()
 
 
-async def test_a_closed_file_counts_after_ten_seconds(line: Line):
+async def test_f3_a_closed_file_counts_after_ten_seconds(line: Line):
     await line.upload("a.csv", ROWS, Stage.CLOSED)
 
     await line.after(seconds=9.9)

@@ -11,7 +11,7 @@ from tests.integration.sftp.rig import ROWS, Sftp, fetch, write
 from tests.waiting import eventually
 
 
-async def test_a_file_counts_when_it_is_renamed(sftp: Sftp):
+async def test_f3_a_file_counts_when_it_is_renamed(sftp: Sftp):
     await sftp.account(defaults={"template": "welcome"})
     async with sftp.session() as client:
         await write(client, "/inbox/rows.csv.part", ROWS)
