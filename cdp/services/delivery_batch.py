@@ -7,7 +7,7 @@ recorded however long MongoDB is away, and the lease is renewed until it is.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -31,6 +31,7 @@ from cdp.ports.provider import (
     Unknown,
 )
 from cdp.services.communication_service import CommunicationService, Move
+from cdp.services.outcome_recorder import Answered, OutcomeRecorder
 from cdp.services.provider_roster import OpenProvider
 from cdp.services.queueing_service import is_expired
 from cdp.services.suppression_service import NOTHING_WITHHELD, Withheld, metadata_of
@@ -39,14 +40,8 @@ log = logging.getLogger(__name__)
 
 E = EventName
 _TRANSIENT: Final = FailureClass.TRANSIENT
-RECORD_TRIES: Final = 600
-RECORD_PAUSE_S: Final = 1.0
-BOUNCE_TRIES: Final = 5
-"""So often what MongoDB refuses is tried, before an outcome is recorded without its bounce."""
 CLAIM_TRIES: Final = 5
 CLAIM_PAUSE_S: Final = 0.5
-GATHER_S: Final = 0.02
-"""Outcomes wait so long for more; it is also so much longer that a killed worker makes doubles."""
 SHOW_AFTER_S: Final = 1.0
 """What is answered sooner never shows as being sent: its outcome is its next event."""
 BEGIN_SHARE: Final = 2 / 3
@@ -82,8 +77,9 @@ class Desk:
     answer_s: float
     compose: Compose
     on_outcome: Callable[[OpenProvider, Outcome], None]
-    note_bounces: Callable[[Sequence[Communication]], Awaitable[None]]
-    """Keeps the addresses that a provider says do not exist."""
+    recorder: OutcomeRecorder
+    is_alone: Callable[[], bool]
+    """Whether no other batch is under way."""
     campaigns: CampaignRoster
 
 
@@ -98,9 +94,10 @@ class DeliveryBatch:
         self._is_claimed = False
         self._reports: dict[ResultId, Report] = {}
         self._recorded: set[ResultId] = set()
-        self._answered: list[tuple[ResultId, Outcome]] = []
-        self._news = asyncio.Event()
-        self._all_in = asyncio.Event()
+        self._unrecorded = 0
+        """Outcomes that are known here and not in the log yet."""
+        self._all_recorded = asyncio.Event()
+        self._all_recorded.set()
 
     async def run(self, keep: Callable[[asyncio.Task[None]], None]) -> list[Report]:
         """Claim and send; a report for each item, after `answer_s` at the latest.
@@ -183,19 +180,18 @@ class DeliveryBatch:
         return Move(item=item, name=E.DELIVERY_ATTEMPTED, metadata=metadata)
 
     async def _send_and_record(self, begun: float) -> None:
-        recorder = asyncio.create_task(self._record())
         renewer = asyncio.create_task(self._renew())
         try:
             await self._send(begun)
         finally:
-            self._all_in.set()
-            self._news.set()
+            if self._desk.is_alone():
+                # No more outcomes come that this one's could wait for.
+                self._desk.recorder.hurry()
             # The leases are kept until the last outcome is recorded, or a shard would write
             # "unknown" over an outcome that is known here.
-            await asyncio.wait([recorder])
+            await self._all_recorded.wait()
             renewer.cancel()
             await asyncio.wait([renewer])
-            recorder.result()
 
     async def _send(self, begun: float) -> None:
         claimed = list(self._claimed.values())
@@ -239,85 +235,27 @@ class DeliveryBatch:
             provider.in_use -= 1
 
     def _note(self, result_id: ResultId, outcome: Outcome) -> None:
-        self._answered.append((result_id, outcome))
-        self._news.set()
+        move = _outcome_move(self._claimed[result_id], outcome)
 
-    async def _record(self) -> None:
-        """Record what was answered while the record before it was being written."""
-        while not (self._all_in.is_set() and not self._answered):
-            await self._news.wait()
-            if not self._all_in.is_set():
-                await self._gather_more()
-            self._news.clear()
-            answered, self._answered = self._answered, []
-            if answered:
-                await self._record_group(answered)
-            if self._all_in.is_set():
-                self._news.set()
+        def tell(item: WorkItem | None) -> None:
+            self._reports[result_id] = _report(move, outcome, item)
+            self._recorded.add(result_id)
+            self._unrecorded -= 1
+            if not self._unrecorded:
+                self._all_recorded.set()
 
-    async def _gather_more(self) -> None:
-        """Give the next answers a moment: outcomes recorded together cost less each."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._all_in.wait(), GATHER_S)
+        self._unrecorded += 1
+        self._all_recorded.clear()
+        self._desk.recorder.note(Answered(move, self._bounced(result_id, outcome), tell))
 
-    async def _record_group(self, answered: Sequence[tuple[ResultId, Outcome]]) -> None:
-        moves = [_outcome_move(self._claimed[r], outcome) for r, outcome in answered]
-        after = await self._advance_surely(moves, self._bounced(answered))
-        for (_, outcome), move, item in zip(answered, moves, after, strict=True):
-            if item is None:
-                report = Report(item=move.item, verdict=Verdict.OVERTAKEN)
-            elif item.is_final:
-                report = Report(item=item, verdict=Verdict.DELIVERED)
-            else:
-                retry_after_s = outcome.retry_after_s if isinstance(outcome, Rejected) else None
-                report = Report(item=item, verdict=Verdict.FAILED, retry_after_s=retry_after_s)
-            self._reports[move.item.result_id] = report
-            self._recorded.add(move.item.result_id)
-
-    def _bounced(self, answered: Sequence[tuple[ResultId, Outcome]]) -> list[Communication]:
-        """The messages whose addresses, as was answered, do not exist."""
-        return [
-            content
-            for result_id, outcome in answered
-            if isinstance(outcome, Rejected)
-            and outcome.failure is FailureClass.ADDRESS
-            and (content := self._chosen[result_id].content) is not None
-            and is_hard_bounce(content.channel, outcome.code)
-        ]
-
-    async def _note_bounces(self, bounced: Sequence[Communication], *, tries: int) -> None:
-        """Keep their addresses, before the outcome is recorded.
-
-        Who dies in between leaves an entry and an attempt whose outcome nobody knows: it is tried
-        again, and suppressed. The other way round nobody would learn of the address.
-        """
-        try:
-            if bounced:
-                await self._desk.note_bounces(bounced)
-        except OutcomeUnknown:
-            raise
-        except Exception as error:
-            if tries < BOUNCE_TRIES:
-                raise
-            # No bug there may cost the outcome.
-            facts = {"results": len(bounced), "error": type(error).__name__}
-            log.error("bounced addresses are not kept", extra=facts)
-
-    async def _advance_surely(
-        self, moves: Sequence[Move], bounced: Sequence[Communication]
-    ) -> list[WorkItem | None]:
-        """Record outcomes even if MongoDB is away for a while: they exist nowhere else."""
-        ticket = self._desk.communications.ticket()
-        for tries in range(RECORD_TRIES):
-            try:
-                await self._note_bounces(bounced, tries=tries)
-                return await self._desk.communications.advance(moves, ticket=ticket)
-            except Exception as error:
-                # To forget a known outcome is to send twice, whatever MongoDB says.
-                facts = {"results": len(moves), "error": type(error).__name__}
-                log.warning("outcomes wait for MongoDB", extra=facts)
-                await asyncio.sleep(RECORD_PAUSE_S)
-        return [None] * len(moves)
+    def _bounced(self, result_id: ResultId, outcome: Outcome) -> Communication | None:
+        """The message, if its address, as was answered, does not exist."""
+        if not isinstance(outcome, Rejected) or outcome.failure is not FailureClass.ADDRESS:
+            return None
+        content = self._chosen[result_id].content
+        if content is None or not is_hard_bounce(content.channel, outcome.code):
+            return None
+        return content
 
     async def _renew(self) -> None:
         """Show what is not answered at once, and keep its leases: SMTP may take ten minutes."""
@@ -333,6 +271,15 @@ class DeliveryBatch:
             except Exception as error:
                 log.warning("leases wait for MongoDB", extra={"error": type(error).__name__})
                 pause_s = min(SHOW_AFTER_S, between_s)
+
+
+def _report(move: Move, outcome: Outcome, item: WorkItem | None) -> Report:
+    if item is None:
+        return Report(item=move.item, verdict=Verdict.OVERTAKEN)
+    if item.is_final:
+        return Report(item=item, verdict=Verdict.DELIVERED)
+    retry_after_s = outcome.retry_after_s if isinstance(outcome, Rejected) else None
+    return Report(item=item, verdict=Verdict.FAILED, retry_after_s=retry_after_s)
 
 
 def _outcome_move(item: WorkItem, outcome: Outcome) -> Move:

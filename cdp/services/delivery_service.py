@@ -19,6 +19,7 @@ from cdp.ports.handoff import Report, Verdict
 from cdp.ports.provider import Accepted, Outcome
 from cdp.services.communication_service import CommunicationService
 from cdp.services.delivery_batch import Assigned, Chosen, Compose, DeliveryBatch, Desk
+from cdp.services.outcome_recorder import OutcomeRecorder
 from cdp.services.provider_roster import OpenProvider, Providers, choose
 from cdp.services.queueing_service import is_suspect
 from cdp.services.rate_limiter import RateLimiter
@@ -75,7 +76,8 @@ class DeliveryService:
             answer_s=limits.answer_s,
             compose=compose,
             on_outcome=self._on_outcome,
-            note_bounces=suppressions.note_bounces,
+            is_alone=lambda: len(self._batches) <= 1,
+            recorder=OutcomeRecorder(communications, note_bounces=suppressions.note_bounces),
             campaigns=CampaignRoster() if campaigns is None else campaigns,
         )
         self._batches: set[DeliveryBatch] = set()
