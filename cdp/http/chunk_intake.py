@@ -5,7 +5,7 @@ For the items of a batch and the rows of a file alike: what comes of each is tol
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from cdp.domain.communication_request import CommunicationRequest
@@ -53,13 +53,23 @@ class ChunkIntake(Protocol):
 
 
 Numbered = Sequence[tuple[int, CommunicationRequest]]
-Doubles = Callable[[Numbered], Awaitable[Mapping[int, CdpError]]]
-"""Of requests that may be taken in, those that must not be beside another, and why."""
 
 
-async def no_doubles(_: Numbered) -> Mapping[int, CdpError]:
-    """Each is meant: what came before is found by its id alone."""
-    return {}
+class ChunkRules:
+    """What holds of some requests beside what holds of all; here nothing."""
+
+    async def fitted(
+        self, requests: Sequence[CommunicationRequest]
+    ) -> Sequence[CommunicationRequest]:
+        """The requests as they are meant."""
+        return requests
+
+    async def doubles(self, requests: Numbered) -> Mapping[int, CdpError]:
+        """Of those that may be taken in, those that must not be beside another, and why."""
+        return {}
+
+
+NO_RULES: Final = ChunkRules()
 
 
 async def take_chunk(
@@ -68,7 +78,7 @@ async def take_chunk(
     chunk: Sequence[tuple[int, Item]],
     tally: Tally,
     *,
-    doubles: Doubles = no_doubles,
+    rules: ChunkRules = NO_RULES,
 ) -> None:
     """Check a chunk and store what is right of it.
 
@@ -79,7 +89,7 @@ async def take_chunk(
     async with intake.services.batch_turn:
         checked = await _check(intake, batch, chunk, tally)
     if checked:
-        await _store(intake, batch, checked, tally, doubles)
+        await _store(intake, batch, checked, tally, rules)
 
 
 async def check_chunk(
@@ -88,12 +98,13 @@ async def check_chunk(
     chunk: Sequence[tuple[int, Item]],
     tally: Tally,
     *,
-    doubles: Doubles = no_doubles,
+    rules: ChunkRules = NO_RULES,
 ) -> None:
     """Say what would be accepted of a chunk, and what refused, and take nothing in."""
     async with intake.services.batch_turn:
         checked = await _check(intake, batch, chunk, tally)
-    requests = await with_defaults(intake.services, [request for _, request in checked])
+    given = await with_defaults(intake.services, [request for _, request in checked])
+    requests = await rules.fitted(given)
     told = await refusals(
         intake.services, intake.caller, requests, now=batch.created_at, takes_room=False
     )
@@ -103,7 +114,7 @@ async def check_chunk(
             tally.refuse(index, refused)
         else:
             right.append((index, request))
-    twice = await doubles(right)
+    twice = await rules.doubles(right)
     for index, request in right:
         if index in twice:
             tally.refuse(index, twice[index])
@@ -155,15 +166,15 @@ async def _store(
     batch: OpenBatch,
     chunk: Numbered,
     tally: Tally,
-    doubles: Doubles,
+    rules: ChunkRules,
 ) -> None:
     """Take a chunk in, as far as it may be, and note what came of each item."""
     services, caller = intake.services, intake.caller
     try:
-        chunk = await _with_defaults(intake, batch, chunk)
+        chunk = await _with_defaults(intake, batch, chunk, rules)
         before = await _stored_before(intake, batch, [request for _, request in chunk])
         wanted = await _admitted(intake, batch, chunk, before, tally)
-        wanted = _without(await doubles(wanted), wanted, intake, tally)
+        wanted = _without(await rules.doubles(wanted), wanted, intake, tally)
         outcomes = await services.batches.accept([request for _, request in wanted])
     except CdpError as error:
         for index, _ in chunk:
@@ -197,10 +208,11 @@ def _without(
 
 
 async def _with_defaults(
-    intake: ChunkIntake, batch: OpenBatch, chunk: Numbered
+    intake: ChunkIntake, batch: OpenBatch, chunk: Numbered, rules: ChunkRules
 ) -> list[tuple[int, CommunicationRequest]]:
     """Let campaigns and configurations say what is not said, but never a second time."""
-    requests = await with_defaults(intake.services, [request for _, request in chunk])
+    given = await with_defaults(intake.services, [request for _, request in chunk])
+    requests = await rules.fitted(given)
     if batch.repeated:
         first = await intake.services.reading.stored(
             intake.caller.client.id, [request.id for request in requests]

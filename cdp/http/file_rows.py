@@ -14,20 +14,21 @@ from cdp.file_formats.faults import RowFault
 from cdp.http.chunk_intake import (
     CHUNK,
     ChunkIntake,
-    Doubles,
+    ChunkRules,
     Numbered,
     Tally,
     check_chunk,
-    no_doubles,
     take_chunk,
 )
 from cdp.http.intake_services import IntakeServices
 from cdp.http.items import Item, Parsed
 from cdp.http.json_input import loads
 from cdp.http.problems import document_of
+from cdp.http.variable_names import with_matched_names
 from cdp.ports.row_intake import FileRow, SenderGone, Taken
 from cdp.services.access_service import Caller
 from cdp.services.batch_intake import OpenBatch
+from cdp.services.client_config_service import ClientConfigService
 from cdp.services.row_doubles import RowDoubles
 
 KEY: Final = "file"
@@ -43,7 +44,7 @@ class Step(Protocol):
         chunk: Sequence[tuple[int, Item]],
         tally: Tally,
         *,
-        doubles: Doubles,
+        rules: ChunkRules,
     ) -> Awaitable[None]:
         """See there."""
 
@@ -86,6 +87,31 @@ class _RowTally:
         )
 
 
+class RowRules(ChunkRules):
+    """What holds of the rows of a file."""
+
+    def __init__(
+        self, config: ClientConfigService, file: RequestFile, doubles: RowDoubles | None
+    ) -> None:
+        """Without `doubles` none is looked for."""
+        self._config = config
+        self._file = file
+        self._doubles = doubles
+
+    async def fitted(
+        self, requests: Sequence[CommunicationRequest]
+    ) -> Sequence[CommunicationRequest]:
+        """See `ChunkRules.fitted`: columns are named as their template's variables."""
+        return await with_matched_names(self._config, requests)
+
+    async def doubles(self, requests: Numbered) -> Mapping[int, CdpError]:
+        """See `ChunkRules.doubles`: none has another's reference for the same recipient."""
+        if self._doubles is None:
+            return {}
+        found = await self._doubles.of(self._file, dict(requests))
+        return {row: _is_double(of) for row, of in found.items()}
+
+
 class HttpRowIntake:
     """Lets rows in as the API lets items in."""
 
@@ -96,8 +122,8 @@ class HttpRowIntake:
 
     async def check(self, file: RequestFile, rows: Sequence[FileRow]) -> Taken:
         """See `RowIntake.check`."""
-        doubles = self._doubles_in(file)
-        return (await self._all(file, rows, check_chunk, doubles, again=False)).taken()
+        rules = self._rules_of(file, takes=True)
+        return (await self._all(file, rows, check_chunk, rules, again=False)).taken()
 
     async def requests_of(
         self, file: RequestFile, rows: Sequence[FileRow]
@@ -106,30 +132,25 @@ class HttpRowIntake:
 
         Nothing is taken in or kept, and so a row that is there twice is not found.
         """
-        tally = await self._all(file, rows, check_chunk, no_doubles, again=False)
+        rules = self._rules_of(file, takes=False)
+        tally = await self._all(file, rows, check_chunk, rules, again=False)
         return tally.accepted, tally.faults
 
     async def accept(self, file: RequestFile, rows: Sequence[FileRow], *, again: bool) -> Taken:
         """See `RowIntake.accept`."""
-        doubles = self._doubles_in(file)
-        return (await self._all(file, rows, take_chunk, doubles, again=again)).taken()
+        rules = self._rules_of(file, takes=True)
+        return (await self._all(file, rows, take_chunk, rules, again=again)).taken()
 
-    def _doubles_in(self, file: RequestFile) -> Doubles:
-        known = self._doubles
-        assert known is not None
-
-        async def doubles(requests: Numbered) -> Mapping[int, CdpError]:
-            found = await known.of(file, dict(requests))
-            return {row: _is_double(of) for row, of in found.items()}
-
-        return doubles
+    def _rules_of(self, file: RequestFile, *, takes: bool) -> ChunkRules:
+        assert not takes or self._doubles is not None
+        return RowRules(self._services.config, file, self._doubles if takes else None)
 
     async def _all(
         self,
         file: RequestFile,
         rows: Sequence[FileRow],
         step: Step,
-        doubles: Doubles,
+        rules: ChunkRules,
         *,
         again: bool,
     ) -> _RowTally:
@@ -153,7 +174,7 @@ class HttpRowIntake:
                 tally.refuse(row.number, error)
         await asyncio.gather(
             *(
-                step(client, batch, items[begin : begin + CHUNK], tally, doubles=doubles)
+                step(client, batch, items[begin : begin + CHUNK], tally, rules=rules)
                 for begin in range(0, len(items), CHUNK)
             )
         )

@@ -31,16 +31,25 @@ async def template_refusals(
         requests: each of a client.
         keys: of each the assignment that decides, where one does.
     """
-    by_segment = await config.assigned_templates(key for key in keys if key is not None)
-    names = [_name(request, key, by_segment) for request, key in zip(requests, keys, strict=True)]
+    names, versions = await named_templates(config, requests, keys)
     pairs = [(r, n) for r, n in zip(requests, names, strict=True) if n is not None]
-    versions = await config.templates(name for _, name in pairs)
     doubted = {name for request, name in pairs if _misfit(request, versions.get(name))}
     newest = await config.templates_now(doubted) if doubted else {}
     return [
         _misfit(request, newest.get(name)) if name is not None else None
         for request, name in zip(requests, names, strict=True)
     ]
+
+
+async def named_templates(
+    config: ClientConfigService,
+    requests: Sequence[CommunicationRequest],
+    keys: Sequence[AssignmentKey | None],
+) -> tuple[list[Name | None], Mapping[Name, TemplateVersion]]:
+    """Which template each request gets, and those that are there, two seconds old at most."""
+    by_segment = await config.assigned_templates(key for key in keys if key is not None)
+    names = [_name(request, key, by_segment) for request, key in zip(requests, keys, strict=True)]
+    return names, await config.templates(name for name in names if name is not None)
 
 
 def _name(

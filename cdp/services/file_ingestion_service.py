@@ -38,7 +38,7 @@ from cdp.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
-LEASE_S: Final = 30.0
+LEASE_S: Final = 10.0
 CLAIMS_MAX: Final = 20
 """Files that others were quicker to take, before this round is given up."""
 OUR_ERROR: Final = "An error of the platform ended it; its operator finds it in the log by this id."

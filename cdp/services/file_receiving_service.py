@@ -37,7 +37,7 @@ from cdp.services.same_file import same_as
 from cdp.storage.file_turns import FileTurns
 from cdp.storage.request_files import RequestFiles
 
-LEASE_S: Final = 30.0
+LEASE_S: Final = 10.0
 CANDIDATES: Final = 20
 RETRY_S: Final = 1.0
 COPY_NAME_BYTES: Final = 8

