@@ -28,6 +28,7 @@ from cdp.ports.provider import (
     Unknown,
 )
 from cdp.providers.email.classification import asks_for_slower_pace
+from cdp.providers.email.composer import Composer
 from cdp.providers.email.dkim import Signer, private_key, signing
 from cdp.providers.email.mime import build
 from cdp.providers.email.smtp_connection import (
@@ -137,7 +138,7 @@ class SmtpProvider(Provider[EmailMessage]):
     ) -> None:
         self._account = account
         # The platform's own builder is tested to give nothing else, and the check is not free.
-        self._compose = compose if compose is build else _checked(compose)
+        self._composer = None if compose is build else Composer(_checked(compose))
         self._tls = (
             None
             if account.security == "none"
@@ -182,6 +183,8 @@ class SmtpProvider(Provider[EmailMessage]):
         self._wake(len(self._idle))
         if self._senders:
             await asyncio.wait(self._senders)
+        if self._composer is not None:
+            self._composer.close()
 
     # Senders
 
@@ -328,10 +331,14 @@ class SmtpProvider(Provider[EmailMessage]):
             envelope = Envelope(
                 return_path=message.return_path, recipients=(message.to.email, *message.copies)
             )
-            content = self._compose(message)
+            content = await self._composed(message)
         except ValueError as error:
             return Rejected(failure=FailureClass.CONTENT, code="unsendable", answer=str(error))
         return await connection.send(envelope, content, begin_before=begin_before)
+
+    async def _composed(self, message: EmailMessage) -> bytes:
+        """The bytes; without a signature it is not worth a thread."""
+        return build(message) if self._composer is None else await self._composer.compose(message)
 
 
 def _checked(compose: Callable[[EmailMessage], bytes]) -> Callable[[EmailMessage], bytes]:
