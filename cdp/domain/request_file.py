@@ -22,6 +22,8 @@ SAME_FILE: Final = timedelta(hours=24)
 """The same bytes within this time are taken for a mistake, unless their sender insists."""
 STRETCH: Final = 2_000
 """Rows between two checkpoints."""
+AHEAD: Final = 2
+"""Stretches that are worked on at once: behind the checkpoint so many may be half done."""
 ROWS_REJECTED: Final = "rows_rejected"
 """Why a strict file has failed of which nothing was sent."""
 

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from typing import Any, Final
 
 from cdp.domain.ids import BatchId, RequestId, ResultId, derived_id, text_of
-from cdp.domain.request_file import ROWS_REJECTED, STRETCH, RequestFile
+from cdp.domain.request_file import AHEAD, ROWS_REJECTED, STRETCH, RequestFile
 from cdp.file_formats.csv_output import csv_lines
 from cdp.ports.object_store import ObjectMissing, ObjectStore
 from cdp.services.reject_files import REJECT_COLUMNS
@@ -75,9 +75,10 @@ class FileOutputs:
             without += len(numbers) - len(found)
             yield csv_lines([_result_row(number, found.get(number)) for number in numbers])
         if file.ended_early:
-            # Where it ended in the middle of a stretch, some rows of that were taken in.
-            found = await self._found(file, range(last + 1, last + STRETCH + 1))
-            yield csv_lines([_result_row(number, found[number]) for number in sorted(found)])
+            # Of the stretches that were under way when it ended some rows were taken in.
+            for begin in range(last + 1, last + AHEAD * STRETCH + 1, PAGE_ROWS):
+                found = await self._found(file, range(begin, begin + PAGE_ROWS))
+                yield csv_lines([_result_row(number, found[number]) for number in sorted(found)])
         lost = without - file.checkpoint.counts.rejected
         if lost > 0 and file.reason != ROWS_REJECTED:
             self._note_loss(file, "results")

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from cdp.domain.request_file import Checkpoint, FileState, RequestFile, advanced
+from cdp.domain.request_file import AHEAD, Checkpoint, FileState, RequestFile, advanced
 from cdp.file_formats.faults import RowFault
 from cdp.ports.clock import Clock
 from cdp.ports.object_store import ObjectStore
@@ -22,8 +22,6 @@ from cdp.services.file_turn import Turn
 from cdp.services.reject_files import rejects_part
 from cdp.storage.request_files import RequestFiles
 
-AHEAD: Final = 2
-"""Stretches that are decided on at once."""
 RETRY_S: Final = 1.0
 PART_BYTES_MAX: Final = 256 * 1024 * 1024
 

@@ -1,12 +1,13 @@
 """The batch of a file that has failed or was taken back is closed, with what is really there."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from cdp.domain.client import Client
 from cdp.domain.file_turn import TRIES_MAX
-from cdp.domain.request_file import ENDED, FileState, RequestFile
+from cdp.domain.request_file import AHEAD, ENDED, STRETCH, FileState, RequestFile
 from cdp.ports.row_intake import Taken
 from cdp.wiring import Wiring
 from tests.integration.deciding import decides, decision
@@ -196,3 +197,30 @@ async def test_what_never_began_has_no_books(rig, shopping):
     await wiring.file_service().cancel(client.id, held.id)
 
     assert await wiring.file_turns().open_batches_across_clients(limit=10) == []
+
+
+async def test_rows_of_every_stretch_that_was_under_way_are_counted_and_have_their_results(
+    rig, shopping
+):
+    wiring, client = shopping
+    file = await sent(wiring, client, people(AHEAD * STRETCH + 10))
+    service = ingestion(wiring)
+    true_decide, is_in = decision(service), asyncio.Event()
+
+    async def decide(of: RequestFile, rows: Any, *, again: bool) -> Taken:
+        if rows[0].number == 1:
+            # The one behind it is in by then, and this one never is.
+            await is_in.wait()
+            await wiring.file_service().cancel(client.id, file.id)
+            return Taken(faults={})
+        taken = await true_decide(of, rows, again=again)
+        is_in.set()
+        return taken
+
+    decides(service, decide, ahead=AHEAD)
+    await service.step()
+
+    assert await stored_of(wiring, file) == STRETCH
+    await closed(rig, wiring, file)
+    results = await table(wiring.file_outputs().results(await as_it_is(wiring, file)))
+    assert [int(row["row"]) for row in results] == list(range(STRETCH + 1, 2 * STRETCH + 1))

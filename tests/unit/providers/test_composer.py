@@ -52,9 +52,7 @@ async def test_each_gets_its_own_and_all_are_written_by_one_thread_in_their_orde
     assert threading.get_ident() not in pen.threads
 
 
-async def test_the_event_loop_goes_on_meanwhile_and_what_is_asked_then_is_written(
-    composer, pen
-):
+async def test_the_event_loop_goes_on_meanwhile_and_what_is_asked_then_is_written(composer, pen):
     pen.may.clear()
     asked = [asyncio.create_task(composer.compose("a"))]
     await asyncio.sleep(0)
