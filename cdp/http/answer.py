@@ -44,7 +44,7 @@ class Answer:
         if self.status == 204:
             return []
         length = (b"content-length", b"%d" % len(self.body))
-        return [(b"content-type", self.content_type), length] if self.body else [length]
+        return [(b"content-type", self.content_type), length]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -115,7 +115,15 @@ class Server(uvicorn.Server):
 async def listening(app: ASGIApp) -> AsyncIterator[str]:
     """The base URL of this application while it is served in the running loop."""
     port = free_port()
-    server = Server(uvicorn.Config(app, port=port, lifespan="off", log_level="warning"))
+    config = uvicorn.Config(
+        app,
+        port=port,
+        lifespan="off",
+        log_level="warning",
+        # Longer than the client keeps a connection: else one may be used in the moment it ends.
+        timeout_keep_alive=75,
+    )
+    server = Server(config)
     running = asyncio.create_task(server.serve())
     await eventually(lambda: server.started, within_s=10)
     try:
