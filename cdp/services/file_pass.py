@@ -23,6 +23,8 @@ from cdp.services.reject_files import rejects_part
 from cdp.storage.request_files import RequestFiles
 
 RETRY_S: Final = 1.0
+LEAVE_S: Final = 8.0
+"""Longer than a write may take; who waits for room longer than that writes nothing."""
 PART_BYTES_MAX: Final = 256 * 1024 * 1024
 
 Faults = dict[int, RowFault]
@@ -106,9 +108,15 @@ class FilePass:
                     await self._settle()
 
     async def _abandon(self) -> None:
-        """Leave what is not settled, when something has gone wrong: it is done again."""
+        """Leave what is not settled, when something has gone wrong: it is done again.
+
+        What is being written comes to its end first, or the rows of a file that was taken back
+        could be counted while some are still on their way into the database.
+        """
         tasks = [task for _, task in self._deciding]
         self._deciding.clear()
+        if tasks:
+            await asyncio.wait(tasks, timeout=LEAVE_S)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -22,6 +22,7 @@ from cdp.sftp.outputs import FileReaders
 from cdp.sftp.spool import Spool
 from cdp.telemetry import Telemetry
 from tests.integration.http.file_services import file_ingestion_of
+from tests.waiting import eventually
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 CAMPAIGN = "spring-r1"
@@ -55,8 +56,7 @@ async def gateway(api, tmp_path):
 async def work_forever(api):
     ingestion = file_ingestion_of(api.services, api.database, api.store)
     while True:
-        if not await ingestion.step():
-            await asyncio.sleep(0.05)
+        await eventually(ingestion.step, within_s=60)
 
 
 @pytest.fixture

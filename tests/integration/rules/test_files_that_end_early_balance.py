@@ -1,6 +1,7 @@
 """The batch of a file that has failed or was taken back is closed, with what is really there."""
 
 import asyncio
+from collections import deque
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from cdp.domain.client import Client
 from cdp.domain.file_turn import TRIES_MAX
 from cdp.domain.request_file import AHEAD, ENDED, STRETCH, FileState, RequestFile
 from cdp.ports.row_intake import Taken
+from cdp.services.file_pass import FilePass
 from cdp.wiring import Wiring
 from tests.integration.deciding import decides, decision
 from tests.integration.rules.file_rig import (
@@ -24,6 +26,7 @@ from tests.integration.rules.file_rig import (
     table,
     worked,
 )
+from tests.waiting import eventually
 
 ROWS = 2_500
 
@@ -224,3 +227,37 @@ async def test_rows_of_every_stretch_that_was_under_way_are_counted_and_have_the
     await closed(rig, wiring, file)
     results = await table(wiring.file_outputs().results(await as_it_is(wiring, file)))
     assert [int(row["row"]) for row in results] == list(range(STRETCH + 1, 2 * STRETCH + 1))
+
+
+async def test_what_is_being_written_ends_before_anybody_counts(rig, shopping):
+    wiring, client = shopping
+    file = await sent(wiring, client, people(AHEAD * STRETCH))
+    service = ingestion(wiring)
+    true_decide, begun, written = decision(service), asyncio.Event(), []
+
+    async def decide(of: RequestFile, rows: Any, *, again: bool) -> Taken:
+        if rows[0].number == 1:
+            await begun.wait()
+            await wiring.file_service().cancel(client.id, file.id)
+            return Taken(faults={})
+        begun.set()
+        # This one is under way when the other finds that the file was taken back.
+        await eventually(lambda: of_pass[0]._deciding == deque(), within_s=5)
+        taken = await true_decide(of, rows, again=again)
+        written.append(len(rows))
+        return taken
+
+    of_pass: list[FilePass] = []
+    true_init = FilePass.__init__
+
+    def noted(self: FilePass, *given: Any) -> None:
+        true_init(self, *given)
+        of_pass.append(self)
+
+    decides(service, decide, ahead=AHEAD)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(FilePass, "__init__", noted)
+        await service.step()
+
+    assert written == [STRETCH]
+    await closed(rig, wiring, file)

@@ -16,10 +16,12 @@ class Pen:
     def __init__(self) -> None:
         self.may = threading.Event()
         self.may.set()
+        self.begun: list[Any] = []
         self.written: list[Any] = []
         self.threads: set[int] = set()
 
     def __call__(self, message: Any) -> bytes:
+        self.begun.append(message)
         assert self.may.wait(10)
         self.threads.add(threading.get_ident())
         self.written.append(message)
@@ -55,9 +57,9 @@ async def test_each_gets_its_own_and_all_are_written_by_one_thread_in_their_orde
 async def test_the_event_loop_goes_on_meanwhile_and_what_is_asked_then_is_written(composer, pen):
     pen.may.clear()
     asked = [asyncio.create_task(composer.compose("a"))]
-    await asyncio.sleep(0)
+    await eventually(lambda: pen.begun == ["a"], within_s=5)
     asked.append(asyncio.create_task(composer.compose("b")))
-    await asyncio.sleep(0)
+    await eventually(lambda: len(composer._waiting) == 1, within_s=5)
 
     assert not any(task.done() for task in asked)
     pen.may.set()
@@ -77,7 +79,7 @@ async def test_one_that_can_not_be_written_fails_alone(composer):
 async def test_who_asks_no_longer_takes_nobody_with_it(composer, pen):
     pen.may.clear()
     gone, there = [asyncio.create_task(composer.compose(name)) for name in ("a", "b")]
-    await asyncio.sleep(0)
+    await eventually(lambda: pen.begun == ["a"], within_s=5)
     gone.cancel()
     pen.may.set()
 
