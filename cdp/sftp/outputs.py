@@ -28,8 +28,13 @@ LIST_S: Final = 2.0
 """For how long a list is taken for new."""
 CLIENTS_MAX: Final = 200
 """Clients whose lists are kept."""
-MADE_S: Final = 60.0
-"""For how long a made file is taken for new; a client asks for its size, then for its bytes."""
+NEW_MIN_S: Final = 5.0
+"""For how long a made file is taken for new at least: a client asks for its size, then for its
+bytes, and both must be of the same file."""
+NEW_MAX_S: Final = 60.0
+NEW_SHARE: Final = 20.0
+"""Between these, it is new for so many times what it took to make it: whoever looks again and
+again sees what is there, and a file of a million rows is not made again for each look."""
 MADE_MAX: Final = 20
 """Made files of an account; whoever has one open keeps it."""
 
@@ -101,7 +106,8 @@ class Made:
 
     path: Path
     size: int
-    made_at: float
+    new_until: float
+    """By the monotonic clock."""
     readers: int = 0
     """Who has it open. Its bytes are on the disk until the last of them is gone."""
 
@@ -121,7 +127,7 @@ class Outputs:
         """The file of this key, if it was made lately."""
         of_account = self._made.get(account_id)
         made = None if of_account is None else of_account.get(key)
-        if made is None or self._clock.monotonic() - made.made_at > MADE_S:
+        if made is None or self._clock.monotonic() > made.new_until:
             return None
         return made
 
@@ -162,8 +168,9 @@ class Outputs:
                 if not self._spool.has_room():
                     raise SFTPNoSpaceOnFilesystem("There is no room for this now.")
 
+            began = self._clock.monotonic()
             size = await _write(path, read(), require_room)
-            made = Made(path=path, size=size, made_at=self._clock.monotonic())
+            made = Made(path=path, size=size, new_until=_new_until(began, self._clock.monotonic()))
             of_account[key] = made
             while len(of_account) > MADE_MAX:
                 self._forget(account_id, next(iter(of_account)))
@@ -195,8 +202,12 @@ class Outputs:
         """Take away what was made a while ago."""
         for account_id, of_account in self._made.items():
             for key, made in list(of_account.items()):
-                if self._clock.monotonic() - made.made_at > MADE_S:
+                if self._clock.monotonic() > made.new_until:
                     self._forget(account_id, key)
+
+
+def _new_until(began: float, ended: float) -> float:
+    return ended + min(max(NEW_MIN_S, NEW_SHARE * (ended - began)), NEW_MAX_S)
 
 
 async def _write(

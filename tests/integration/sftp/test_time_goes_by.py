@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from cdp.errors import OutcomeUnknown
 from cdp.sftp.handover import HandOver
-from cdp.sftp.outputs import MADE_MAX, ClientFiles, Outputs
+from cdp.sftp.outputs import MADE_MAX, NEW_MAX_S, NEW_MIN_S, NEW_SHARE, ClientFiles, Outputs
 from cdp.sftp.spool import REFUSALS_KEPT, Spool
 from cdp.sftp.upload import Stage, Upload
 from cdp.telemetry import Telemetry
@@ -205,3 +205,28 @@ async def test_what_is_made_to_be_fetched_has_an_end_too(line: Line):
     line.clock.advance(timedelta(minutes=2))
     outputs.sweep()
     assert on_disk() == 0
+
+
+async def test_what_is_made_stays_the_same_for_as_long_as_making_it_is_worth(line: Line):
+    outputs, account_id = Outputs(line.spool, line.clock), b"a" * 16
+    made_in_s = 0.0
+
+    async def rows():
+        line.clock.advance(timedelta(seconds=made_in_s))
+        yield str(line.clock.monotonic()).encode()
+
+    async def is_made_anew(*, after_s: float) -> bool:
+        before = await outputs.make(account_id, "results", rows, bytes_max=1_000)
+        line.clock.advance(timedelta(seconds=after_s))
+        return await outputs.make(account_id, "results", rows, bytes_max=1_000) is not before
+
+    assert not await is_made_anew(after_s=NEW_MIN_S - 1)
+    assert await is_made_anew(after_s=NEW_MIN_S + 1)
+    made_in_s = 1.0
+    assert await is_made_anew(after_s=NEW_MIN_S + 1)
+    assert not await is_made_anew(after_s=NEW_SHARE - 1)
+    assert await is_made_anew(after_s=NEW_SHARE + 1)
+    made_in_s = 3_600.0
+    line.clock.advance(timedelta(seconds=NEW_MAX_S))
+    assert not await is_made_anew(after_s=NEW_MAX_S - 1)
+    assert await is_made_anew(after_s=NEW_MAX_S + 1)
