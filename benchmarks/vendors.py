@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -242,8 +242,7 @@ def _amazon(sink: Address) -> list[Vendor]:
 
 
 def _email(number: int) -> Message:
-    fields = {name: getattr(EMAIL, name) for name in EMAIL.__slots__ if name != "headers"}
-    return type(EMAIL)(**(fields | _fields(number) | {"headers": EMAIL.headers}))
+    return replace(EMAIL, **_fields(number))
 
 
 def _pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:

@@ -1,13 +1,14 @@
 """A communication: the finished content for one recipient, and all that is needed to send it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from cdp.domain.ids import ClientId, RequestId, ResultId
+from cdp.domain.record import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Communication:
     """What was resolved for one recipient, once; retries send exactly this again."""
 

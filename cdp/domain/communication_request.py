@@ -1,15 +1,16 @@
 """What a client asks for: one request, with one to a hundred recipients."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any, Final
 
 from cdp.domain.ids import BatchId, ClientId, RequestId, ResultId
 from cdp.domain.lane import Priority
+from cdp.domain.record import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Recipient:
     """One who is to get the communication, with what the caller says of them."""
 
@@ -24,7 +25,7 @@ class Recipient:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Tracking:
     """What is tracked of this request; None leaves it to the client's setting."""
 
@@ -35,7 +36,7 @@ class Tracking:
 NO_TRACKING: Final = Tracking()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Envelope:
     """What only an email has. Copies get no result of their own."""
 
@@ -49,7 +50,7 @@ class Envelope:
 NO_ENVELOPE: Final = Envelope()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class CommunicationRequest:
     """A request as it was accepted; never changed after."""
 

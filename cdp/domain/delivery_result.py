@@ -1,7 +1,7 @@
 """What is known of one recipient's delivery, and the part of it that travels between actors."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, Final
@@ -10,9 +10,10 @@ from cdp.domain.event import FINAL_STATUSES, EventName, Fold, Status, step_fold
 from cdp.domain.failure import Failure
 from cdp.domain.ids import ClientId, Partition, RequestId, ResultId
 from cdp.domain.lane import Priority, lane_of
+from cdp.domain.record import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class WorkItem:
     """A result as the queue sees it: enough to decide, nothing of its content.
 

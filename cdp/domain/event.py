@@ -6,13 +6,14 @@ write events derive from the tables here.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
 from cdp.domain.failure import Failure, failed, given_up
 from cdp.domain.ids import EventId, ResultId, event_id
+from cdp.domain.record import record
 from cdp.domain.retry import PROVIDER_FAILURES
 
 
@@ -102,7 +103,7 @@ STATUS_AFTER: Final[Mapping[EventName, Status]] = {
 FINAL_STATUSES: Final = frozenset(STATUS_AFTER[name] for name in FINAL)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Event:
     """One entry of a communication's log, as it is stored and never changed."""
 
@@ -115,7 +116,7 @@ class Event:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Step:
     """A numbered event that somebody wants to append, with what it does to the projection."""
 
@@ -131,7 +132,7 @@ class Step:
         return event_id(self.result_id, self.number)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Fold:
     """What a result's numbered events add up to."""
 

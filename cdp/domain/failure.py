@@ -6,10 +6,11 @@ Service that could make no content. The class says who has to do something befor
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
+from cdp.domain.record import record
 from cdp.domain.retry import UNKNOWN
 
 
@@ -97,7 +98,7 @@ REASONS: Final[Mapping[str, Reason]] = {
 """Every reason that a failure may have."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Failure:
     """What went wrong with a result last."""
 

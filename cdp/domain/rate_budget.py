@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
+from cdp.domain.record import record
+
 RATE_LEAST: Final = 0.001
 RATE_MOST: Final = 100_000.0
 """Messages a second that a limit may be."""
@@ -44,7 +46,7 @@ class RateLimit:
         return 1.0 / self.per_s
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Want:
     """Messages that go by the same limits, and would go now."""
 
@@ -53,7 +55,7 @@ class Want:
     turn: Turn
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Grant:
     """How many may go; when the others may ask again, each a step after the other."""
 

@@ -1,11 +1,11 @@
 """How the queue hands messages to delivery workers, and what it hears back."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from cdp.domain.delivery_result import WorkItem
+from cdp.domain.record import record
 
 
 class Verdict(StrEnum):
@@ -30,7 +30,7 @@ class Verdict(StrEnum):
     """It is claimed and not answered yet; the log will say."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Report:
     """A worker's word on one item."""
 
@@ -66,7 +66,7 @@ class ContentResolver(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Resolution:
     """The Message Service's word on one item."""
 

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from cdp.domain.ids import ResultId, text_of
+from cdp.domain.record import record
 from cdp.ports.clock import Clock
 from cdp.ports.inbox import Inbox
 
@@ -36,7 +37,7 @@ class FailureClass(StrEnum):
     """Refused for good, for a reason that no other class names."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Accepted:
     """The provider took responsibility for the message."""
 
@@ -44,7 +45,7 @@ class Accepted:
     answer: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Rejected:
     """The provider refused the message, or was not reached before it could have taken it.
 
@@ -59,7 +60,7 @@ class Rejected:
     retry_after_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Unknown:
     """The message may or may not have been taken, such as a cut after SMTP's final dot."""
 
@@ -72,7 +73,7 @@ Outcome = Accepted | Rejected | Unknown
 ANSWER_CHARS_MAX = 500
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Message:
     """One message to one recipient, complete: sent twice, it is the same twice."""
 
@@ -87,7 +88,7 @@ class Message:
         return text_of(self.result_id)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class EmailAddress:
     """An address as it stands in a header: `email` is normalised by `cdp.channels.email`."""
 
@@ -95,7 +96,7 @@ class EmailAddress:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class EmailMessage(Message):
     """An email: sent twice, it is the same bytes twice."""
 
@@ -125,7 +126,7 @@ class EmailMessage(Message):
         return tuple(a.email for a in (*self.cc, *self.bcc) if a.email not in self.left_out)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class SmsMessage(Message):
     """A text message."""
 
@@ -144,7 +145,7 @@ class PushPlatform(StrEnum):
     WEB = "web"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class PushMessage(Message):
     """A notification to one device."""
 
@@ -165,7 +166,7 @@ class PushMessage(Message):
     is_urgent: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class InAppMessage(Message):
     """An entry in a user's inbox inside the client's own app."""
 
@@ -180,7 +181,7 @@ class InAppMessage(Message):
     expires_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class WebhookMessage(Message):
     """A call of a URL that belongs to the recipient."""
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from cdp.domain.record import record
+
 
 class RenderFault(StrEnum):
     """Why a template could not be rendered for one recipient."""
@@ -28,7 +30,7 @@ class TemplateSource:
     """Part name (`subject`, `html`, `text`) to template text. Only `html` is auto-escaped."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class RenderItem:
     """One recipient's rendering: which template, and the plain data that it sees."""
 
@@ -36,14 +38,14 @@ class RenderItem:
     context: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Rendered:
     """The finished parts, under the names of the template's parts."""
 
     parts: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class RenderRefusal:
     """This item has no content, and why; its neighbours are not affected."""
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from cdp.domain.record import record
 from cdp.domain.request_file import Checkpoint, RequestFile
 from cdp.file_formats.faults import RowFault
 
@@ -21,7 +22,7 @@ class SenderGone(Exception):
     """The file's client is not there."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class FileRow:
     """One row, as far as it could be read."""
 

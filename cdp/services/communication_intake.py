@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -20,6 +20,7 @@ from cdp.domain.delivery_result import WorkItem
 from cdp.domain.event import Event, EventName, Status
 from cdp.domain.ids import ClientId, ResultId, event_id, partition_of, result_ids
 from cdp.domain.lane import lane_of
+from cdp.domain.record import record
 from cdp.errors import CdpError, IdempotencyKeyInUse, IdempotencyKeyReused, OutcomeUnknown
 from cdp.ports.clock import Clock
 from cdp.storage.communication_logs import CommunicationLogs
@@ -32,7 +33,7 @@ IN_PROGRESS: Final = timedelta(seconds=10)
 """How long the first holder of an idempotency key is given to finish before another does it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Accepted:
     """A request that is durable, and its results as the queue will see them."""
 

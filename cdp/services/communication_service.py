@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ from cdp.domain.event import (
     fold,
 )
 from cdp.domain.ids import ClientId, ResultId, event_id
+from cdp.domain.record import record
 from cdp.errors import OutcomeUnknown
 from cdp.ports.clock import Clock
 from cdp.services.delivery_metrics import count_events, observe_delivery
@@ -58,7 +59,7 @@ Wanted = Callable[[WorkItem], Mapping[str, Any] | None]
 """The metadata of the event that an item is to get; None when it is to get none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Move:
     """The next event that somebody wants for an item."""
 
@@ -67,7 +68,7 @@ class Move:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Ticket:
     """What makes an appending the same when it is tried again after an unknown outcome."""
 

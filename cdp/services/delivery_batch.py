@@ -17,6 +17,7 @@ from cdp.domain.communication import Communication
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.event import EventName
 from cdp.domain.ids import ResultId
+from cdp.domain.record import record
 from cdp.domain.suppression import is_hard_bounce
 from cdp.errors import OutcomeUnknown
 from cdp.ports.clock import Clock
@@ -52,7 +53,7 @@ Compose = Callable[[WorkItem, Communication, float], Message]
 """Makes the message; the number is the seconds in which its send may begin."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Assigned:
     """Who gets an item, and what is sent."""
 

@@ -20,6 +20,7 @@ from cdp.domain.delivery_config import DeliveryConfig
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.ids import RequestId, ResultId
 from cdp.domain.lane import is_urgent
+from cdp.domain.record import record
 from cdp.domain.segment import AssignmentKey, assignment_key
 from cdp.domain.sender import Sender
 from cdp.domain.template import TemplateVersion, Variant
@@ -56,7 +57,7 @@ Decorator = Callable[[str, Callable[[str], str] | None, str | None], str]
 """Rewrites an HTML's links and adds the pixel; `cdp.rendering.links.decorate` behind a port."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class _Job:
     """One item with all that its content is made of."""
 

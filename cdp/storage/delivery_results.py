@@ -16,6 +16,7 @@ from cdp.domain.delivery_result import WorkItem
 from cdp.domain.failure import failure_document
 from cdp.domain.ids import BatchId, ClientId, Partition, ResultId
 from cdp.domain.lane import Level, Priority
+from cdp.domain.record import record
 from cdp.storage.codec import item_of, present
 from cdp.storage.database import Database, Document, insert_new, repository
 
@@ -30,7 +31,7 @@ ITEM_FIELDS: Final = dict.fromkeys(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class NewResult:
     """A result at its birth: what never changes beside the item itself."""
 
@@ -44,7 +45,7 @@ class NewResult:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Projection:
     """A result as its log says it is after an event."""
 
@@ -304,31 +305,33 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 def _document(result: NewResult) -> Document:
     item = result.item
-    return present(
-        _id=item.result_id,
-        request_id=item.request_id,
-        client_id=item.client_id,
-        channel=item.channel,
-        recipient=result.recipient,
-        campaign=item.campaign,
-        segment=item.segment,
-        batch_id=result.batch_id,
-        reference=result.reference,
-        suppressed_as=result.suppressed_as,
-        topic=result.topic,
-        status=item.status.value,
-        seq=item.seq,
-        attempt=item.attempt,
-        partition=item.partition,
-        lane=item.lane,
-        priority=int(item.priority),
-        due_at=item.due_at,
-        send_at=item.send_at,
-        expires_at=item.expires_at,
-        timezone=item.timezone,
-        created_at=result.created_at,
-        updated_at=result.created_at,
+    said = (
+        ("campaign", item.campaign),
+        ("segment", item.segment),
+        ("batch_id", result.batch_id),
+        ("reference", result.reference),
+        ("suppressed_as", result.suppressed_as),
+        ("topic", result.topic),
+        ("send_at", item.send_at),
+        ("expires_at", item.expires_at),
+        ("timezone", item.timezone),
     )
+    return {
+        "_id": item.result_id,
+        "request_id": item.request_id,
+        "client_id": item.client_id,
+        "channel": item.channel,
+        "recipient": result.recipient,
+        "status": item.status.value,
+        "seq": item.seq,
+        "attempt": item.attempt,
+        "partition": item.partition,
+        "lane": item.lane,
+        "priority": int(item.priority),
+        "due_at": item.due_at,
+        "created_at": result.created_at,
+        "updated_at": result.created_at,
+    } | {name: value for name, value in said if value}
 
 
 _UNSET_WHEN_ABSENT: Final = (
