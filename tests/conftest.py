@@ -1,7 +1,9 @@
 """What all tests share: no setting of the developer's shell, and Hypothesis without a clock."""
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 pytest_plugins = ["tests.platform"]
@@ -20,3 +22,17 @@ os.environ |= {
 # On a shared machine one slow example is no finding.
 settings.register_profile("cdp", deadline=None, print_blob=True)
 settings.load_profile("cdp")
+
+TESTS = Path(__file__).parent
+ON_THE_PLATFORM = ("cluster", "faults")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Which tests stay in one process, where several share the run (pytest-xdist).
+
+    There is one platform: its tests are one group, the last of all. Others go file by file.
+    """
+    for item in items:
+        place = item.path.relative_to(TESTS)
+        group = "platform" if place.parts[0] in ON_THE_PLATFORM else str(place)
+        item.add_marker(pytest.mark.xdist_group(group))

@@ -7,6 +7,7 @@ the system, and orphans (a proxy whose parent was killed) have no parent to be f
 import asyncio
 import contextlib
 import os
+import secrets
 import socket
 import time
 from collections.abc import Iterable
@@ -18,6 +19,7 @@ import psutil
 from cdp.embedded.state import INSTANCE_VARIABLE, EmbeddedError
 
 LOOPBACK: Final = "127.0.0.1"
+FREE_PORTS: Final = range(20_000, 32_000)
 _POLL_S: Final = 0.05
 
 
@@ -122,10 +124,15 @@ def port_is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """A port that was free a moment ago, for tests."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """A port that was free a moment ago, for tests and for what nobody else has to find.
+
+    It is not one of those that Linux gives to connections (from 32,768), nor that Ray gives to its
+    workers (up to 19,999), which would take it before it is used.
+    """
+    # Not by `random`, which test runners seed: two of them would then ask for the same ports.
+    while not port_is_free(port := secrets.choice(FREE_PORTS)):
+        pass
+    return port
 
 
 def require_free_port(port: int, *, what: str, variable: str) -> None:
