@@ -15,6 +15,8 @@ BENCH_READY := $(BENCH_VENV)/.installed
 PIP_INSTALL := -m pip install --disable-pip-version-check --no-input --quiet --quiet
 TESTS_FAST := tests/house tests/unit
 TESTS := $(TESTS_FAST) tests/conformance tests/integration tests/cluster tests/faults
+# Two processes, file by file; the tests of the running platform are the last, and stay in one.
+IN_TWO := -n 2 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: help
 help: ## Show this list
@@ -77,15 +79,15 @@ down: $(READY) ## Stop the platform; its data stays
 
 .PHONY: test
 test: lint mongod-libraries test-packages ## Run all checks and all tests
-	$(VENV)/bin/pytest $(TESTS)
+	$(VENV)/bin/pytest $(IN_TWO) $(TESTS)
 
 .PHONY: test-unit
 test-unit: $(READY) ## Run the tests that need no other process
-	$(VENV)/bin/pytest $(TESTS_FAST)
+	$(VENV)/bin/pytest $(IN_TWO) $(TESTS_FAST)
 
 .PHONY: test-integration
 test-integration: $(READY) mongod-libraries test-packages ## Run the tests on a real MongoDB and mailbox
-	$(VENV)/bin/pytest tests/conformance tests/integration
+	$(VENV)/bin/pytest $(IN_TWO) tests/conformance tests/integration
 
 .PHONY: test-cluster
 test-cluster: $(READY) mongod-libraries ## Run the tests on a real Ray cluster

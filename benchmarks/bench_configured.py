@@ -4,7 +4,8 @@ The same load as in `bench_at_once`, by three clients in turn, several rounds. T
 template. The second has a running campaign with a rate, a segment with the template, delivery
 configurations on three levels with a send window, a provider of its own with a rate, and tracks
 opens and clicks. The third has all that and signs by DKIM, RSA-2048.
-Prints: messages/s and CPU a message of each, all rounds, and the ratios to the first.
+Prints: messages/s and CPU a message of each, all rounds, the ratios to the first, and the CPU of each
+process.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,7 +21,7 @@ from benchmarks.findings import Finding, median
 from benchmarks.platform import BenchClient, single_bodies
 from benchmarks.platform_processes import of_platform
 from benchmarks.stage import Benchmark, Stage, main
-from benchmarks.tools import Row, number, print_comparison
+from benchmarks.tools import CpuSeconds, Row, number, print_comparison, print_cpu
 
 FAST: Final = 50_000
 """A rate that is looked at for every message and keeps none."""
@@ -41,6 +42,8 @@ class _Side:
     bodies: Callable[[int], list[bytes]]
     rates: list[float] = field(default_factory=list)
     cpu_us: list[float] = field(default_factory=list)
+    spent: CpuSeconds = field(default_factory=lambda: CpuSeconds({}))
+    """In the last round."""
 
 
 async def measure(stage: Stage) -> list[Finding]:
@@ -58,6 +61,8 @@ async def measure(stage: Stage) -> list[Finding]:
             await _round(stage, side, count)
     for name in ("configured", "signed"):
         _print(name, sides)
+    last = {name: side.spent for name, side in sides.items()}
+    print_cpu("The last round, a message", last, count)
     print(stage.elsewhere.line())
     return [
         _finding("configured", sides, FLOOR_CONFIGURED, AIM_CONFIGURED),
@@ -123,6 +128,7 @@ async def _round(stage: Stage, side: _Side, count: int) -> None:
     await platform.idle(within_s=60)
     spent = meter.read() - before
     stage.elsewhere.note(spent)
+    side.spent = spent
     side.rates.append(count / seconds)
     side.cpu_us.append(of_platform(spent).total * 1e6 / count)
 
