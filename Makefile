@@ -15,8 +15,8 @@ BENCH_READY := $(BENCH_VENV)/.installed
 PIP_INSTALL := -m pip install --disable-pip-version-check --no-input --quiet --quiet
 TESTS_FAST := tests/house tests/unit
 TESTS := $(TESTS_FAST) tests/conformance tests/integration tests/cluster tests/faults
-# Two processes, file by file; the tests of the running platform are the last, and stay in one.
-IN_TWO := -n 2 --dist loadgroup --no-loadscope-reorder
+# Two processes, file by file (tests/conftest.py); those of the running platform are the last, in one.
+IN_TWO := -n 2 --dist loadscope --no-loadscope-reorder
 
 .PHONY: help
 help: ## Show this list

@@ -4,8 +4,8 @@ The same load as in `bench_at_once`, by three clients in turn, several rounds. T
 template. The second has a running campaign with a rate, a segment with the template, delivery
 configurations on three levels with a send window, a provider of its own with a rate, and tracks
 opens and clicks. The third has all that and signs by DKIM, RSA-2048.
-Prints: messages/s and CPU a message of each, all rounds, the ratios to the first, and the CPU of each
-process.
+Prints: messages/s and CPU a message of each, all rounds, the ratios to the first, and the CPU of
+each process.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
