@@ -174,10 +174,17 @@ async def test_opens_and_clicks_are_recorded_and_a_forged_link_changes_nothing(p
 
     names = await eventually(engaged, within_s=15)
     assert sorted(names)[-1:] == ["QUEUED"] or names.count("CLICKED") == 1
-    recipient = (await client.get(request_id))["recipients"][0]
-    # A test is quicker than any person, or on a slow machine as slow as one.
-    for done in ("opened_at", "clicked_at"):
-        assert (recipient[done] is None) != (recipient[f"machine_{done}"] is None), recipient
+
+    async def counted():
+        # The log comes first, and what is counted from it a moment later.
+        recipient = (await client.get(request_id))["recipients"][0]
+        # A test is a program, and quicker than any person.
+        assert recipient["machine_opened_at"]
+        assert recipient["machine_clicked_at"]
+        return recipient
+
+    recipient = await eventually(counted, within_s=15)
+    assert recipient["opened_at"] is recipient["clicked_at"] is None
 
 
 async def test_a4_another_client_sees_nothing_of_it(platform: Platform):
@@ -239,7 +246,7 @@ async def test_every_component_of_the_design_runs(platform: Platform):
 
 async def test_urgent_mail_passes_another_clients_bulk(platform: Platform):
     bulk, urgent = await platform.client("bulk"), await platform.client("urgent")
-    for start in range(0, 2_000, 500):
+    for start in range(0, 3_000, 500):
         items = [email(f"bulk{n}@example.org") for n in range(start, start + 500)]
         assert (await bulk.call("POST", "/communications/batch", items)).body["accepted"] == 500
 
