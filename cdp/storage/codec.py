@@ -38,7 +38,7 @@ _NOTHING: Final[tuple[Any, ...]] = ({}, ())
 
 def request_document(request: CommunicationRequest) -> Document:
     """For `communication_requests`."""
-    # Made for every request, as those of recipients and results: a third of what `present` takes.
+    # Made for every request, as are recipients and results: this takes half of what `present` does.
     said = (
         ("template", request.template),
         ("content", request.content),
