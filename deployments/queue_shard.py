@@ -16,7 +16,7 @@ from cdp.domain.campaign import HELD
 from cdp.domain.delivery_result import WorkItem
 from cdp.domain.ids import ClientId, Partition
 from cdp.domain.lane import LANES, LEVELS, Level, is_urgent, lanes_of
-from cdp.domain.pace import Pace
+from cdp.domain.pace import Pace, Place
 from cdp.domain.shard_state import ShardState
 from cdp.errors import OutcomeUnknown
 from cdp.services.campaign_watch import LOOK_S
@@ -33,7 +33,6 @@ WARM_S: Final = 60.0
 """A lane that nothing came to for so long is looked at less often."""
 COUNT_S: Final = 60.0
 PREPARING_MAX: Final = 2
-DELIVERING_MAX: Final = 8
 PARK_S: Final = 2.0
 FULL_PARK_S: Final = 0.5
 FAULT_PARK_S: Final = 30.0
@@ -60,8 +59,8 @@ class QueueShard:
         self._campaigns = wiring.campaigns.watch
         self._sweep = wiring.campaigns.sweep(wiring.communications)
         self._work = {lane: asyncio.Event() for lane in LANES}
-        self._places = {lane: asyncio.Semaphore(DELIVERING_MAX) for lane in LANES}
         self._paces = {lane: Pace(batch_max=wiring.settings.batch_max) for lane in LANES}
+        self._reported = {lane: asyncio.Event() for lane in LANES}
         self._taken_at = dict.fromkeys(LANES, _NEVER)
         self._short = asyncio.Event()
         self._open: Counter[ClientId] = Counter()
@@ -167,33 +166,34 @@ class QueueShard:
         epochs = self._holder.epochs()
         if not epochs or not self._campaigns.is_loaded:
             return 0.2
-        pace = self._paces[lane]
-        # The place first: while none is free, what waits gathers to a larger batch.
-        await self._places[lane].acquire()
-        kept = False
+        # The place first: while there is none, what waits gathers to a larger batch.
+        place = await self._place(lane)
+        queued: list[WorkItem] = []
         try:
-            if not is_urgent(lane) and self._state.waiting(lane) < pace.batch:
+            if not is_urgent(lane) and self._state.waiting(lane) < place.size:
                 await self._linger(lane)
-            items = self._state.take(lane, pace.batch)
+            items = self._state.take(lane, place.size)
             if items:
                 self._taken_at[lane] = self._clock.monotonic()
-                kept = self._send_on(lane, await self._prepare(items, epochs))
+                queued = await self._prepare(items, epochs)
             else:
                 self._work[lane].clear()
         finally:
-            if not kept:
-                self._places[lane].release()
+            place = self._paces[lane].fill(place, len(queued))
+            self._reported[lane].set()
+        if queued:
+            task = asyncio.create_task(self._deliver(lane, queued, place))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         if self._state.is_short():
             self._short.set()
         return 0.0
 
-    def _send_on(self, lane: str, queued: Sequence[WorkItem]) -> bool:
-        """Begin to deliver, which then holds the place; whether there is anything to."""
-        if queued:
-            task = asyncio.create_task(self._deliver(lane, queued))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        return bool(queued)
+    async def _place(self, lane: str) -> Place:
+        while not self._paces[lane].has_room:
+            self._reported[lane].clear()
+            await self._reported[lane].wait()
+        return self._paces[lane].begin()
 
     async def _linger(self, lane: str) -> None:
         """Wait for company if some came a moment ago; what comes alone goes at once."""
@@ -219,11 +219,12 @@ class QueueShard:
         self._finish(decided)
         return queued
 
-    async def _deliver(self, lane: str, items: Sequence[WorkItem]) -> None:
+    async def _deliver(self, lane: str, items: Sequence[WorkItem], place: Place) -> None:
         try:
             decided = await self._queueing.deliver(items)
             self._finish(decided)
-            self._paces[lane].note(handed=len(items), left=decided.under_way)
+            # Refused for want of room is a wait, too.
+            self._paces[lane].note(place, behind=decided.behind + len(decided.full))
             if len(decided.parked) == len(items):
                 # The provider is in trouble: what is not claimed yet waits where it is.
                 await asyncio.sleep(PARK_S)
@@ -234,7 +235,8 @@ class QueueShard:
             self._state.settle(item.result_id for item in items)
             raise
         finally:
-            self._places[lane].release()
+            self._paces[lane].end(place)
+            self._reported[lane].set()
 
     def _park(self, items: Sequence[WorkItem], seconds: float) -> None:
         self._state.park(items, self._clock.now() + timedelta(seconds=seconds))

@@ -1,30 +1,86 @@
-"""How much a shard hands over at a time, so that no worker holds more than it can soon send.
+"""How much a shard has with the workers of a lane at once: no more than they can soon send.
 
-A claimed message can't be cancelled, and its lease runs. So the batches shrink while a worker
-leaves much of them unanswered, and grow again while it answers all.
+A claimed message can't be cancelled, its lease runs, and one that is not answered soon costs a
+second write. So there is a window of messages that are handed over and not reported, as with
+congestion windows (RFC 5681): it shrinks while messages have to wait in the worker, and grows again
+while none does. A slow recipient is no reason to shrink, since nobody else waits for it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 BATCH_LEAST: Final = 25
-LEFT_SHARE: Final = 0.3
-"""A batch of which more is left at the answer was too large; a few slow recipients are not."""
+BATCHES: Final = 4
+"""So many batches make a window, so that one is prepared while others are sent."""
+WINDOW_LEAST: Final = 2 * BATCH_LEAST
+WINDOW_BATCHES: Final = 8
+"""So many of the largest batches make the largest window."""
+BEHIND_SHARE: Final = 0.1
+"""A batch of which more had to wait shrinks the window."""
+SHRINK: Final = 0.7
+GROW: Final = 1.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Room in the window for one batch."""
+
+    size: int
+    cuts: int
+    """How often the window had shrunk before: what was begun under a larger one says nothing of
+    the one that there is now."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Pace:
-    """The size of a lane's batches."""
+    """The window of a lane, and the size of its batches."""
 
     batch_max: int
-    batch: int = 0
+    under_way: int = 0
+    """Messages for which there is a place, up to the report of their batch."""
+    _window: float = field(init=False)
+    _cuts: int = 0
 
     def __post_init__(self) -> None:
-        self.batch = self.batch_max
+        self._window = float(BATCHES * self.batch_max)
 
-    def note(self, *, handed: int, left: int) -> None:
-        """Take in how much of a batch was unanswered when the worker reported."""
-        if left > handed * LEFT_SHARE:
-            self.batch = max(min(BATCH_LEAST, self.batch_max), self.batch // 2)
-        elif left == 0:
-            self.batch = min(self.batch_max, self.batch * 2)
+    @property
+    def window(self) -> int:
+        """Messages that may be under way at once."""
+        return int(self._window)
+
+    @property
+    def batch(self) -> int:
+        """Messages in one batch, at most."""
+        return min(self.batch_max, max(BATCH_LEAST, self.window // BATCHES))
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more batch may begin."""
+        return not self.under_way or self.under_way + self.batch <= self.window
+
+    def begin(self) -> Place:
+        """Keep a place for one batch."""
+        place = Place(size=self.batch, cuts=self._cuts)
+        self.under_way += place.size
+        return place
+
+    def fill(self, place: Place, count: int) -> Place:
+        """The place when it turns out how many need it."""
+        self.under_way -= place.size - count
+        return Place(size=count, cuts=place.cuts)
+
+    def end(self, place: Place) -> None:
+        """Nobody needs the place any longer."""
+        self.under_way -= place.size
+
+    def note(self, place: Place, *, behind: int) -> None:
+        """Take in how many of a batch had to wait in their worker."""
+        if place.cuts != self._cuts:
+            return
+        if behind > place.size * BEHIND_SHARE:
+            least = min(WINDOW_LEAST, self.batch_max)
+            self._window = max(least, self._window * SHRINK)
+            self._cuts += 1
+        elif not behind and place.size >= self.batch:
+            self._window = min(WINDOW_BATCHES * self.batch_max, self._window * GROW)

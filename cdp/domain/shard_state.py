@@ -27,12 +27,15 @@ class ShardLimits:
     """Items that a level may hold. Each level has its own room, so bulk never fills the urgent."""
     client_max: int = 2_000
     """Items that one client may have in one level."""
+    client_low: int = 250
+    """A client with more than so many there is not pulled for: each pull meets all that is known
+    of the client once more."""
     pull_max: int = 1_000
     parked_max: int = 2_000
     sources_max: int = 10_000
 
     def __post_init__(self) -> None:
-        assert self.client_max <= self.level_max
+        assert self.client_low < self.client_max <= self.level_max
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +219,7 @@ class ShardState:
             buffer = self._buffers[level]
             held = buffer.waiting_of(client_id)
             room = min(self.limits.client_max - held, self.limits.level_max - len(buffer))
-            if not source.maybe_more or held * 2 > self.limits.client_max or room <= 0:
+            if not source.maybe_more or held > self.limits.client_low or room <= 0:
                 continue
             # Those already known stand in the index too and are walked over.
             limit = min(room, self.limits.pull_max) + self._known_of[client_id]

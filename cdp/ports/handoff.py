@@ -39,6 +39,8 @@ class Report:
     verdict: Verdict
     retry_after_s: float | None = None
     """Seconds that the provider, or a limited rate, asks for."""
+    is_behind: bool = False
+    """Whether it had to wait in the worker, for its turn or for its outcome to be recorded."""
     step_s: float | None = None
     """Where a rate is limited for all of its client, campaign and segment: the seconds that each of
     them takes."""

@@ -210,6 +210,9 @@ class Provider(Protocol[M]):
     async def close(self) -> None:
         """Give up the connections that are kept open. No message may be under way."""
 
+    # A provider may have `is_busy() -> bool`: whether messages wait in it until others have been
+    # sent. One that says so is given less at once; without it, none is held for busy.
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderTools:

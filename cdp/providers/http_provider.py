@@ -73,6 +73,10 @@ class HttpProvider(Provider[M]):
             _logger.error("an http send failed", extra={"error": type(error).__name__})
             return Unknown(code="internal")
 
+    def is_busy(self) -> bool:
+        """Whether messages wait until others have been sent; see `Provider`."""
+        return self._turns.waiting(up_to=1) > 0
+
     async def close(self) -> None:
         """See `Provider.close`."""
         if self._senders:

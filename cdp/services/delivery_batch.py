@@ -95,8 +95,10 @@ class DeliveryBatch:
         self._is_claimed = False
         self._reports: dict[ResultId, Report] = {}
         self._recorded: set[ResultId] = set()
-        self._unrecorded = 0
+        self._unrecorded: set[ResultId] = set()
         """Outcomes that are known here and not in the log yet."""
+        self._behind: set[ResultId] = set()
+        """What was in our hands when it was shown as being sent, and not in the other side's."""
         self._all_recorded = asyncio.Event()
         self._all_recorded.set()
 
@@ -117,7 +119,7 @@ class DeliveryBatch:
             await asyncio.wait([task], timeout=self._desk.answer_s)
         for result_id, item in self._claimed.items():
             if result_id not in self._reports:
-                self._reports[result_id] = Report(item=item, verdict=Verdict.UNDER_WAY)
+                self._reports[result_id] = self._report(item, Verdict.UNDER_WAY)
         return list(self._reports.values())
 
     @property
@@ -239,13 +241,13 @@ class DeliveryBatch:
         move = _outcome_move(self._claimed[result_id], outcome)
 
         def tell(item: WorkItem | None) -> None:
-            self._reports[result_id] = _report(move, outcome, item)
+            self._reports[result_id] = self._reported(move, outcome, item)
             self._recorded.add(result_id)
-            self._unrecorded -= 1
+            self._unrecorded.discard(result_id)
             if not self._unrecorded:
                 self._all_recorded.set()
 
-        self._unrecorded += 1
+        self._unrecorded.add(result_id)
         self._all_recorded.clear()
         self._desk.recorder.note(Answered(move, self._bounced(result_id, outcome), tell))
 
@@ -269,18 +271,28 @@ class DeliveryBatch:
             until = self._desk.clock.now() + timedelta(seconds=self._desk.lease_s)
             try:
                 await self._desk.communications.show_sending(open_items, until=until)
+                self._behind |= {i.result_id for i in open_items if self._waits(i.result_id)}
             except Exception as error:
                 log.warning("leases wait for MongoDB", extra={"error": type(error).__name__})
                 pause_s = min(SHOW_AFTER_S, between_s)
 
+    def _waits(self, result_id: ResultId) -> bool:
+        """Whether it is here that an attempt takes long: for its turn, or for MongoDB."""
+        return result_id in self._unrecorded or self._chosen[result_id].provider.is_busy
 
-def _report(move: Move, outcome: Outcome, item: WorkItem | None) -> Report:
-    if item is None:
-        return Report(item=move.item, verdict=Verdict.OVERTAKEN)
-    if item.is_final:
-        return Report(item=item, verdict=Verdict.DELIVERED)
-    retry_after_s = outcome.retry_after_s if isinstance(outcome, Rejected) else None
-    return Report(item=item, verdict=Verdict.FAILED, retry_after_s=retry_after_s)
+    def _reported(self, move: Move, outcome: Outcome, item: WorkItem | None) -> Report:
+        if item is None:
+            return self._report(move.item, Verdict.OVERTAKEN)
+        if item.is_final:
+            return self._report(item, Verdict.DELIVERED)
+        retry_after_s = outcome.retry_after_s if isinstance(outcome, Rejected) else None
+        return self._report(item, Verdict.FAILED, retry_after_s=retry_after_s)
+
+    def _report(
+        self, item: WorkItem, verdict: Verdict, *, retry_after_s: float | None = None
+    ) -> Report:
+        is_behind = item.result_id in self._behind
+        return Report(item=item, verdict=verdict, retry_after_s=retry_after_s, is_behind=is_behind)
 
 
 def _outcome_move(item: WorkItem, outcome: Outcome) -> Move:

@@ -78,6 +78,12 @@ class OpenProvider:
         """Whether it reaches devices of this platform."""
         return platform is None or self.platforms is None or platform in self.platforms
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether messages wait in it until others have been sent, as far as it says so."""
+        asked = getattr(self.provider, "is_busy", None)
+        return asked is not None and bool(asked())
+
     def note(self, outcome: Outcome, *, now: float) -> None:
         """Take in what became of one message."""
         if not self.has_many_hosts:

@@ -52,8 +52,8 @@ class Decided:
     """To be handed off again at this moment: its rate is spent until then."""
     scheduled: list[WorkItem] = field(default_factory=list)
     """Those of the settled that the Scheduler should know of."""
-    under_way: int = 0
-    """How many of the settled a worker has claimed and not answered yet."""
+    behind: int = 0
+    """How many had to wait in their worker."""
 
 
 class QueueingService:
@@ -228,6 +228,7 @@ class QueueingService:
         held: list[WorkItem] = []
         limited: list[Report] = []
         for report in reports:
+            decided.behind += report.is_behind
             if report.verdict is Verdict.FAILED:
                 failed.append(report)
             elif report.verdict is Verdict.OVERTAKEN:
@@ -242,7 +243,6 @@ class QueueingService:
                 limited.append(report)
             else:
                 decided.settled.append(report.item)
-                decided.under_way += report.verdict is Verdict.UNDER_WAY
         if overtaken:
             decided.again.extend(await self._communications.repair(overtaken))
         await self._wait_for_provider(declined, decided)

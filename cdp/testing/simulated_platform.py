@@ -26,7 +26,7 @@ PARTITIONS: Final = 8
 ATTEMPT_LEASE_S: Final = 12.0
 SHARD_LEASE_S: Final = 6.0
 BATCH_MAX: Final = 6
-LIMITS: Final = ShardLimits(level_max=10, client_max=5, pull_max=4, parked_max=6)
+LIMITS: Final = ShardLimits(level_max=10, client_max=5, client_low=2, pull_max=4, parked_max=6)
 SCHEDULER: Final = "scheduler"
 RENDERER: Final = "message-service"
 WORKERS: Final = ("worker-0", "worker-1", "worker-2")

@@ -186,6 +186,10 @@ class SmtpProvider(Provider[EmailMessage]):
         if self._composer is not None:
             self._composer.close()
 
+    def is_busy(self) -> bool:
+        """Whether messages wait until others have been sent; see `Provider`."""
+        return self._turns.waiting(up_to=1) > 0
+
     # Senders
 
     def _recruit(self) -> None:

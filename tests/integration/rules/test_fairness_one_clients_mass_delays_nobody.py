@@ -12,7 +12,7 @@ from tests.integration.verification_world import PARTITIONS
 EMAIL_HIGH, EMAIL = lanes_of("email")
 
 ALL = [Partition(p) for p in range(PARTITIONS)]
-LIMITS = ShardLimits(level_max=1_000, client_max=400, pull_max=200)
+LIMITS = ShardLimits(level_max=1_000, client_max=400, client_low=100, pull_max=200)
 
 
 async def pull_all(wiring, state):

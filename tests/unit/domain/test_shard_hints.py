@@ -9,7 +9,7 @@ _, EMAIL = lanes_of("email")
 
 
 def owning():
-    limits = ShardLimits(level_max=6, client_max=4, pull_max=3, parked_max=3)
+    limits = ShardLimits(level_max=6, client_max=4, client_low=2, pull_max=3, parked_max=3)
     state = ShardState(limits=limits)
     state.own([Partition(0)])
     return state

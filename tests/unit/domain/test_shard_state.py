@@ -13,7 +13,7 @@ from tests.unit.domain.items import START, at, client, item
 
 EMAIL_HIGH, EMAIL = lanes_of("email")
 
-SMALL = ShardLimits(level_max=6, client_max=4, pull_max=3, parked_max=3)
+SMALL = ShardLimits(level_max=6, client_max=4, client_low=2, pull_max=3, parked_max=3)
 ALL = range(4)
 
 items = st.builds(
@@ -201,7 +201,7 @@ def test_parked_items_come_back_when_their_wait_is_over():
 
 
 def test_what_finds_no_room_to_park_is_forgotten_and_can_be_offered_again():
-    state = owning(limits=ShardLimits(level_max=6, client_max=6, parked_max=2))
+    state = owning(limits=ShardLimits(level_max=6, client_max=6, client_low=3, parked_max=2))
     state.offer(item(n) for n in range(1, 4))
 
     state.park(state.take(EMAIL, 9), at(5))
@@ -327,7 +327,7 @@ def test_the_oldest_due_is_seen_over_all_clients_of_a_lane():
 
 def test_a_client_cannot_have_more_room_than_its_level():
     with pytest.raises(AssertionError):
-        ShardLimits(level_max=1, client_max=2)
+        ShardLimits(level_max=1, client_max=2, client_low=0)
 
 
 def test_a_shard_is_short_while_a_pull_would_find_room():
@@ -340,7 +340,7 @@ def test_a_shard_is_short_while_a_pull_would_find_room():
 
 
 def test_p5_clients_that_had_work_once_are_forgotten_when_there_are_too_many():
-    state = owning(limits=ShardLimits(level_max=6, client_max=4, sources_max=2))
+    state = owning(limits=ShardLimits(level_max=6, client_max=4, client_low=2, sources_max=2))
     state.is_active(LEVELS[1], [client(n) for n in range(3)])
 
     state.rescan()
