@@ -1,24 +1,24 @@
 """How much a shard has with the workers of a lane at once: no more than they can soon send.
 
 A claimed message can't be cancelled, its lease runs, and one that is not answered soon costs a
-second write. So there is a window of messages that are handed over and not reported, as with
-congestion windows (RFC 5681): it shrinks while messages have to wait in the worker, and grows again
-while none does. A slow recipient is no reason to shrink, since nobody else waits for it.
+second write. So there is a window of messages that are handed over and not reported, as TCP has one
+(RFC 5681): it shrinks while messages have to wait in the worker, and grows while none has to and
+it is the window that keeps others from being handed over. A slow recipient is no reason to shrink,
+since nobody waits for it.
 """
 
 from dataclasses import dataclass, field
 from typing import Final
 
 BATCH_LEAST: Final = 25
-BATCHES: Final = 4
-"""So many batches make a window, so that one is prepared while others are sent."""
-WINDOW_LEAST: Final = 2 * BATCH_LEAST
-WINDOW_BATCHES: Final = 8
-"""So many of the largest batches make the largest window."""
+BATCHES: Final = 3
+"""So many batches make a window: while one is sent, another is prepared."""
+FIRST, LARGEST = 2, 8
+"""The window at first and at most, in batches of the largest size."""
 BEHIND_SHARE: Final = 0.1
 """A batch of which more had to wait shrinks the window."""
 SHRINK: Final = 0.7
-GROW: Final = 1.1
+GROW: Final = 1.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class Pace:
     _cuts: int = 0
 
     def __post_init__(self) -> None:
-        self._window = float(BATCHES * self.batch_max)
+        self._window = float(FIRST * self.batch_max)
 
     @property
     def window(self) -> int:
@@ -75,12 +75,12 @@ class Pace:
         self.under_way -= place.size
 
     def note(self, place: Place, *, behind: int) -> None:
-        """Take in how many of a batch had to wait in their worker."""
+        """Take in, before its place ends, how many of a batch had to wait in their worker."""
         if place.cuts != self._cuts:
             return
         if behind > place.size * BEHIND_SHARE:
-            least = min(WINDOW_LEAST, self.batch_max)
+            least = min(BATCHES * BATCH_LEAST, self.batch_max)
             self._window = max(least, self._window * SHRINK)
             self._cuts += 1
-        elif not behind and place.size >= self.batch:
-            self._window = min(WINDOW_BATCHES * self.batch_max, self._window * GROW)
+        elif not behind and not self.has_room:
+            self._window = min(LARGEST * self.batch_max, self._window * GROW)

@@ -22,6 +22,9 @@ BOUNCE_TRIES: Final = 5
 """So often what MongoDB refuses is tried, before an outcome is recorded without its bounce."""
 GATHER_S: Final = 0.02
 """Outcomes wait so long for more; it is also so much longer that a killed worker makes doubles."""
+FEW: Final = 16
+"""So few wait twice as long again: a record costs as much as some ten of the outcomes in it."""
+GATHERINGS_MAX: Final = 3
 
 NoteBounces = Callable[[Sequence[Communication]], Awaitable[None]]
 """Keeps the addresses that a provider says do not exist."""
@@ -46,13 +49,25 @@ class OutcomeRecorder:
         self._note_bounces = note_bounces
         self._waiting: list[Answered] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._gatherings = 0
         self._recording: set[asyncio.Task[None]] = set()
 
     def note(self, answered: Answered) -> None:
         """Record it in a moment, with the others of that moment."""
         self._waiting.append(answered)
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(GATHER_S, self.hurry)
+            self._gatherings = 0
+            self._gather()
+
+    def _gather(self) -> None:
+        self._gatherings += 1
+        self._timer = asyncio.get_running_loop().call_later(GATHER_S, self._gathered)
+
+    def _gathered(self) -> None:
+        if len(self._waiting) < FEW and self._gatherings < GATHERINGS_MAX:
+            self._gather()
+        else:
+            self.hurry()
 
     def hurry(self) -> None:
         """Record now what waits, since no more of it comes."""
