@@ -72,6 +72,20 @@ async def test_what_comes_in_one_moment_is_recorded_together_whichever_batch_it_
     assert (one, other) == ({"a": "after a", "b": "after b"}, {"c": "after c"})
 
 
+async def test_few_outcomes_wait_for_more_and_many_do_not(log, monkeypatch):
+    monkeypatch.setattr(outcome_recorder, "GATHER_S", 0.2)
+    few, many = recorder_of(log), recorder_of(log)
+    told = noted(few, "a")
+    noted(many, *(f"m{n}" for n in range(outcome_recorder.FEW)))
+
+    await eventually(lambda: len(log.groups) == 1, within_s=5)
+    told |= noted(few, "b")
+    await eventually(lambda: len(log.groups) == 2, within_s=5)
+
+    assert len(log.groups[0]) == outcome_recorder.FEW
+    assert log.groups[1] == ["a", "b"]
+
+
 async def test_who_hurries_takes_along_what_waits_and_leaves_no_timer(log):
     recorder = recorder_of(log)
     told = noted(recorder, "a", "b")
