@@ -18,7 +18,9 @@ FIRST, LARGEST = 2, 8
 BEHIND_SHARE: Final = 0.1
 """A batch of which more had to wait shrinks the window."""
 SHRINK: Final = 0.7
-GROW: Final = 1.01
+GROW, GROW_FREELY = 1.01, 1.1
+CALM: Final = 50
+"""After so many batches of which none had to wait, the worker is no longer the one that it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,7 @@ class Pace:
     """Messages for which there is a place, up to the report of their batch."""
     _window: float = field(init=False)
     _cuts: int = 0
+    _calm: int = CALM
 
     def __post_init__(self) -> None:
         self._window = float(FIRST * self.batch_max)
@@ -82,5 +85,8 @@ class Pace:
             least = min(BATCHES * BATCH_LEAST, self.batch_max)
             self._window = max(least, self._window * SHRINK)
             self._cuts += 1
+            self._calm = 0
         elif not behind and not self.has_room:
-            self._window = min(LARGEST * self.batch_max, self._window * GROW)
+            self._calm += 1
+            grown = self._window * (GROW if self._calm < CALM else GROW_FREELY)
+            self._window = min(LARGEST * self.batch_max, grown)

@@ -27,7 +27,7 @@ class ShardLimits:
     """Items that a level may hold. Each level has its own room, so bulk never fills the urgent."""
     client_max: int = 2_000
     """Items that one client may have in one level."""
-    client_low: int = 250
+    client_low: int = 500
     """A client with more than so many there is not pulled for: each pull meets all that is known
     of the client once more."""
     pull_max: int = 1_000

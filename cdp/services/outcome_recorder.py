@@ -23,7 +23,8 @@ BOUNCE_TRIES: Final = 5
 GATHER_S: Final = 0.02
 """Outcomes wait so long for more; it is also so much longer that a killed worker makes doubles."""
 FEW: Final = 16
-"""So few wait twice as long again: a record costs as much as some ten of the outcomes in it."""
+"""So few wait as long once more, and again, up to `GATHERINGS_MAX` times in all: a record costs as
+much as many outcomes do, and how many may become doubles is a matter of their number."""
 GATHERINGS_MAX: Final = 3
 
 NoteBounces = Callable[[Sequence[Communication]], Awaitable[None]]

@@ -49,7 +49,7 @@ def test_a_worker_that_became_quicker_is_given_more_again():
     low = worker.pace.window
 
     worker.per_s = 5_000
-    worker.run(400)
+    worker.run(150)
 
     assert low < 150
     assert worker.pace.window == 2_000
