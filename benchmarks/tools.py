@@ -5,6 +5,7 @@ One import for a `bench_*.py`; both sides are measured with the same of each.
 
 import asyncio
 import os
+import re
 import platform
 import statistics
 import time
@@ -59,6 +60,7 @@ __all__ = [
 ]
 
 _POLL_S: Final = 0.005
+_COUNT: Final = re.compile(rb"mesg=(\d+)\s")
 _TAIL_BYTES: Final = 128
 _COUNTER_LIMIT_BYTES: Final = 64 * 1024 * 1024
 
@@ -128,8 +130,9 @@ class SmtpSink:
                 raise ServiceFailed("the sink has counted for too long; start a new one")
             file.seek(max(0, size - _TAIL_BYTES))
             tail = file.read()
-        at = tail.rfind(b"mesg=")
-        return int(tail[at + 5 :].split()[0]) if at >= 0 else 0
+        # The last line may be half written yet.
+        counts = _COUNT.findall(tail)
+        return int(counts[-1]) if counts else 0
 
     async def wait_for(self, messages: int, *, since: int, within_s: float) -> Drain:
         """Wait till `messages` more have come than the `since` that `received` said before.

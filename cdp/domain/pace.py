@@ -17,9 +17,9 @@ FIRST, LARGEST = 2, 8
 """The window at first and at most, in batches of the largest size."""
 BEHIND_SHARE: Final = 0.1
 """A batch of which more had to wait shrinks the window."""
-SHRINK: Final = 0.7
+SHRINK: Final = 0.5
 GROW, GROW_FREELY = 1.01, 1.1
-CALM: Final = 50
+CALM: Final = 100
 """After so many batches of which none had to wait, the worker is no longer the one that it was."""
 
 
