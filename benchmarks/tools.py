@@ -5,8 +5,8 @@ One import for a `bench_*.py`; both sides are measured with the same of each.
 
 import asyncio
 import os
-import re
 import platform
+import re
 import statistics
 import time
 from collections.abc import Coroutine, Mapping, Sequence
