@@ -7,6 +7,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -60,9 +61,19 @@ def read_unsubscribe(text: str, *, key: bytes) -> ResultId | None:
     return ResultId(body[1:])
 
 
-def sign_link(link: LinkReference, *, key: bytes) -> str:
-    """A link's token as it stands in a URL."""
-    return _signed(_LINK + link.links_id + bytes([link.index]), key)
+def link_signer(links_id: bytes, *, key: bytes) -> Callable[[int], str]:
+    """What makes the token of a list's link, by its index, as it stands in a URL."""
+    before = _LINK + links_id
+    # Copies of one state: the key is not taken in anew for each link.
+    state = hashlib.blake2b(before, key=key, digest_size=MAC_BYTES)
+
+    def sign(index: int) -> str:
+        last = bytes((index,))
+        mac = state.copy()
+        mac.update(last)
+        return _text(before + last + mac.digest())
+
+    return sign
 
 
 def read_pixel(text: str, *, key: bytes) -> ResultId | None:

@@ -3,7 +3,8 @@
 After rendering, as a link may come from the data. By one pass of a regular expression, since a
 parser costs two to sixty times as much and would write the author's HTML anew. Every alternative
 takes all that it has looked at, also when the HTML is broken: the time stays linear, whatever a
-template sends here.
+template sends here. How nearly all links are written has an alternative of its own, `plain`, that
+says the same as the next one at a third of its price.
 
 A link stays as it is if it
 
@@ -22,12 +23,15 @@ from typing import Final
 NO_TRACK_ATTRIBUTE: Final = "data-cdp-no-track"
 UNSUBSCRIBE_WORD: Final = "unsubscribe"
 
+# Attributes that can be passed over without a look at each.
+_OTHERS: Final = r"""(?:\s++ (?!href|data-cdp)[a-z-]++="(?![^"]*?unsubscribe)[^"]*+")*+"""
 _PIECE: Final = re.compile(
-    r"""<(?=[!/sta]) (?:
-        !--(?: -?> | .*?(?:--!?>|\Z) )
-      | (?P<raw>script|style|textarea|title)(?=[\s/>]) .*? (?:</(?P=raw)(?=[\s/>])|\Z)
-      | (?P<body>/body)(?=[\s/>])
+    rf"""<(?=!-|/b|s[ct]|t[ei]|a[\s/r]) (?:
+        a{_OTHERS}\s++href="(?P<plain>https?://[^"]*+)"{_OTHERS}\s*+>
       | a(?:rea)?(?=[\s/]) (?P<attributes>(?:[^>"']++|"[^"]*+"|'[^']*+')*+) (?P<end>>)?
+      | !--(?: -?> | .*?(?:--!?>|\Z) )
+      | (?P<body>/body)(?=[\s/>])
+      | (?P<raw>script|style|textarea|title)(?=[\s/>]) .*? (?:</(?P=raw)(?=[\s/>])|\Z)
     )""",
     re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )
@@ -75,6 +79,8 @@ def links_in(html: str) -> list[str]:
 
 def _link(found: re.Match[str]) -> tuple[int, int, str] | None:
     """Where the value of a tag's `href` stands, quotes included, and its URL, if it is tracked."""
+    if (plain := found["plain"]) is not None:
+        return found.start("plain") - 1, found.end("plain") + 1, _url(plain)
     if found["end"] is None:
         return None
     href = None

@@ -27,9 +27,8 @@ from cdp.domain.template import TemplateVersion, Variant
 from cdp.domain.tracking_token import (
     LINKS_MAX,
     NONCE_BYTES,
-    LinkReference,
+    link_signer,
     links_id_of,
-    sign_link,
     sign_pixel,
 )
 from cdp.ports.clock import Clock
@@ -241,9 +240,10 @@ class MessageService:
             return content
         base, key, result_id = self._tracking.base, self._tracking.key, job.item.result_id
         links_id = links_id_of(result_id, self._random_bytes(NONCE_BYTES))
+        sign = link_signer(links_id, key=key)
         indexes: dict[str, int] = {}
 
-        own = f"{base}{OPT_OUT_PATH}"
+        own, click = f"{base}{OPT_OUT_PATH}", f"{base}/c/"
 
         def track(url: str) -> str:
             if url.startswith(own):
@@ -252,8 +252,7 @@ class MessageService:
             if index >= LINKS_MAX:
                 del indexes[url]
                 return url
-            link = LinkReference(links_id=links_id, index=index)
-            return f"{base}/c/{sign_link(link, key=key)}"
+            return click + sign(index)
 
         pixel = f"{base}/o/{sign_pixel(result_id, key=key)}.gif" if opens else None
         decorated = self._decorate(html, track if clicks else None, pixel)

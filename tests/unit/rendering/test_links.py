@@ -138,6 +138,11 @@ def test_without_anything_to_put_in_the_html_is_the_same():
         "<a b",
         "</body ",
         "<a ",
+        '<a b="" ',
+        '<a b="',
+        '<a href="http://',
+        '<a href="http://" ',
+        '<a b="unsubscribe" ',
     ],
 )
 def test_t3_broken_html_of_the_largest_size_takes_linear_time(piece):
@@ -162,3 +167,39 @@ def test_e9_whatever_the_html_only_the_found_links_change(html):
         links_in(html)
     )
     assert decorate(html, track_url=None, pixel_url="p").count("<img ") == html.count("<img ") + 1
+
+
+attributes = st.lists(
+    st.one_of(
+        st.sampled_from(["href", "HREF", "Href"]).map(lambda name: f'{name}="https://a.example/"'),
+        st.sampled_from(
+            [
+                'class="button"',
+                'class="x Unsubscribe"',
+                "rel='unsubscribe'",
+                'title="to unsubscribe > here"',
+                'style="color: #fff"',
+                "data-cdp-no-track",
+                'data-cdp-no-track=""',
+                'hreflang="de"',
+                "title='\"'",
+                'href="mailto:a@shop.example"',
+                'href="https://b.example/?x=1&amp;y=2"',
+                'href="https://b.example/?x=1&AMP;y=2\n"',
+                "download",
+                '"',
+            ]
+        ),
+    ),
+    max_size=4,
+)
+
+
+@given(attributes=attributes, space=st.sampled_from([" ", "\n ", "/", ""]))
+def test_e9_how_a_link_is_written_makes_no_difference(attributes, space):
+    html = f"<a {' '.join(attributes)}{space}>x</a>"
+    # A name that does not begin with "a" alone keeps the tag from the quick way.
+    other = html.replace("<a ", "<area ")
+
+    assert links_in(html) == links_in(other)
+    assert tracked(html).replace("<a ", "<area ") == tracked(other)
