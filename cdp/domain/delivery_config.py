@@ -102,7 +102,7 @@ class DeliveryConfig:
                 wrong[name] = str(error)
         if not wrong:
             try:
-                send_hours(self).opens(_ANY_MOMENT, UTC)
+                SendHours.read(self.send_window, self.quiet_hours).opens(_ANY_MOMENT, UTC)
             except ValueError as error:
                 wrong["quiet_hours"] = str(error)
         return wrong
@@ -291,14 +291,6 @@ def effective(config: DeliveryConfig, channel: str | None = None) -> dict[str, A
 
 
 LANE_OF_PRIORITY: Final = "of its priority"
-
-
-def send_hours(config: DeliveryConfig) -> SendHours:
-    """When recipients may be written to."""
-    return SendHours(
-        window=None if config.send_window is None else LocalHours.read(config.send_window),
-        quiet=None if config.quiet_hours is None else LocalHours.read(config.quiet_hours),
-    )
 
 
 def _or(said: Any, default: Any) -> Any:

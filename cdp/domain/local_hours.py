@@ -120,6 +120,18 @@ class SendHours:
     quiet: LocalHours | None = None
     """Not within these."""
 
+    @classmethod
+    def read(cls, window: str | None, quiet: str | None) -> "SendHours":
+        """From their texts.
+
+        Raises:
+            ValueError: one is none; the text says why.
+        """
+        return cls(
+            window=None if window is None else LocalHours.read(window),
+            quiet=None if quiet is None else LocalHours.read(quiet),
+        )
+
     def opens(self, moment: datetime, zone: tzinfo) -> tuple[str, datetime] | None:
         """Why one must wait, and until when; None when one need not.
 

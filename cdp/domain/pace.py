@@ -18,6 +18,7 @@ FIRST, LARGEST = 2, 8
 BEHIND_SHARE: Final = 0.1
 """A batch of which more had to wait shrinks the window."""
 SHRINK: Final = 0.5
+"""What one takes off of which all had to wait; else it is in proportion (RFC 8257, section 3.3)."""
 GROW, GROW_FREELY = 1.01, 1.1
 CALM: Final = 100
 """After so many batches of which none had to wait, the worker is no longer the one that it was."""
@@ -83,7 +84,7 @@ class Pace:
             return
         if behind > place.size * BEHIND_SHARE:
             least = min(BATCHES * BATCH_LEAST, self.batch_max)
-            self._window = max(least, self._window * SHRINK)
+            self._window = max(least, self._window * (1 - SHRINK * behind / place.size))
             self._cuts += 1
             self._calm = 0
         elif not behind and not self.has_room:

@@ -43,7 +43,9 @@ E = EventName
 _TRANSIENT: Final = FailureClass.TRANSIENT
 CLAIM_TRIES: Final = 5
 CLAIM_PAUSE_S: Final = 0.5
-SHOW_AFTER_S: Final = 1.0
+BEHIND_AFTER_S: Final = 1.0
+"""What waits here for longer waits too long: no more should have been handed over."""
+SHOW_AFTER_S: Final = 2.0
 """What is answered sooner never shows as being sent: its outcome is its next event."""
 BEGIN_SHARE: Final = 2 / 3
 """The part of a lease in which a send may begin; the rest is for its answer."""
@@ -98,7 +100,7 @@ class DeliveryBatch:
         self._unrecorded: set[ResultId] = set()
         """Outcomes that are known here and not in the log yet."""
         self._behind: set[ResultId] = set()
-        """What was in our hands when it was shown as being sent, and not in the other side's."""
+        """What was in our hands for too long, and not in the other side's."""
         self._all_recorded = asyncio.Event()
         self._all_recorded.set()
 
@@ -263,18 +265,25 @@ class DeliveryBatch:
     async def _renew(self) -> None:
         """Show what is not answered at once, and keep its leases: SMTP may take ten minutes."""
         between_s = self._desk.lease_s / 3
-        pause_s = min(SHOW_AFTER_S, between_s)
+        await asyncio.sleep(min(BEHIND_AFTER_S, between_s))
+        self._note_behind()
+        pause_s = min(SHOW_AFTER_S - BEHIND_AFTER_S, between_s)
         while True:
             await asyncio.sleep(pause_s)
             pause_s = between_s
-            open_items = [i for r, i in self._claimed.items() if r not in self._recorded]
             until = self._desk.clock.now() + timedelta(seconds=self._desk.lease_s)
             try:
-                await self._desk.communications.show_sending(open_items, until=until)
-                self._behind |= {i.result_id for i in open_items if self._waits(i.result_id)}
+                await self._desk.communications.show_sending(self._open_items(), until=until)
+                self._note_behind()
             except Exception as error:
                 log.warning("leases wait for MongoDB", extra={"error": type(error).__name__})
                 pause_s = min(SHOW_AFTER_S, between_s)
+
+    def _open_items(self) -> list[WorkItem]:
+        return [i for r, i in self._claimed.items() if r not in self._recorded]
+
+    def _note_behind(self) -> None:
+        self._behind |= {i.result_id for i in self._open_items() if self._waits(i.result_id)}
 
     def _waits(self, result_id: ResultId) -> bool:
         """Whether it is here that an attempt takes long: for its turn, or for MongoDB."""

@@ -28,10 +28,9 @@ SIGNED: Final = (
     b"content-type", b"list-unsubscribe", b"list-unsubscribe-post",
 )  # fmt: skip
 UNDER: Final = "._domainkey."
-LISTS_KEPT: Final = 256
+BEGINNINGS_KEPT: Final = 256
 
 _SPACES: Final = re.compile(rb"[ \t]+")
-_FOLD: Final = re.compile(rb"\r\n(?=[ \t])")
 
 PrivateKey = rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
@@ -72,19 +71,18 @@ class Signer:
         """The message with its signature before it."""
         head, _, body = content.partition(b"\r\n\r\n")
         fields = _fields(head)
-        names = tuple(name for name in SIGNED for _ in range(len(fields.get(name, ())) + 1))
-        is_rsa = isinstance(self.key, rsa.RSAPrivateKey)
-        digest = base64.b64encode(hashlib.sha256(relaxed_body(body)).digest()).decode()
-        header = (
-            f"DKIM-Signature: v=1; a={'rsa' if is_rsa else 'ed25519'}-sha256;"
-            f" c=relaxed/relaxed;\r\n d={self.domain}; s={self.selector};\r\n"
-            f" h={_list_of(names)};\r\n bh={digest};\r\n b="
-        ).encode()
-        _, own = _relaxed(_FOLD.sub(b"", header))
-        signed = b"".join(_taken(fields, names)) + own.rstrip(b"\r\n")
-        signature = base64.b64encode(self._signature(signed)).decode()
+        there = [fields.get(name, ()) for name in SIGNED]
+        algorithm = "rsa" if isinstance(self.key, rsa.RSAPrivateKey) else "ed25519"
+        counts = tuple(map(len, there))
+        standing, hashed = _before_digest(algorithm, self.domain, self.selector, counts)
+        digest = base64.b64encode(hashlib.sha256(relaxed_body(body)).digest())
+        # Of several fields of one name the last comes first (RFC 6376, section 5.4.2).
+        covered = [relaxed for values in there for relaxed in reversed(values)]
+        signed = b"".join((*covered, hashed, digest, b"; b="))
+        signature = base64.b64encode(self._signature(signed))
         lines = [signature[at : at + 72] for at in range(0, len(signature), 72)]
-        return header + "\r\n ".join(lines).encode() + b"\r\n" + content
+        end = b"\r\n ".join(lines)
+        return b"".join((standing, digest, b";\r\n b=", end, b"\r\n", content))
 
     def _signature(self, signed: bytes) -> bytes:
         if isinstance(self.key, rsa.RSAPrivateKey):
@@ -150,10 +148,14 @@ def relaxed_body(body: bytes) -> bytes:
 def _fields(head: bytes) -> dict[bytes, list[bytes]]:
     """The header fields by name, each in its relaxed form, in the order in which they stand."""
     fields: dict[bytes, list[bytes]] = {}
-    for line in _FOLD.sub(b"", head).split(b"\r\n"):
+    for line in _unfolded(head).split(b"\r\n"):
         name, relaxed = _relaxed(line)
         fields.setdefault(name, []).append(relaxed)
     return fields
+
+
+def _unfolded(head: bytes) -> bytes:
+    return head.replace(b"\r\n ", b" ").replace(b"\r\n\t", b"\t")
 
 
 def _relaxed(line: bytes) -> tuple[bytes, bytes]:
@@ -165,16 +167,27 @@ def _relaxed(line: bytes) -> tuple[bytes, bytes]:
     return name, b"%b:%b\r\n" % (name, value.strip())
 
 
-def _taken(fields: dict[bytes, list[bytes]], names: Iterable[bytes]) -> list[bytes]:
-    """The fields that are signed: of several of one name the last first, and nothing after."""
-    left = {name: list(values) for name, values in fields.items()}
-    return [left[name].pop() for name in names if left.get(name)]
+@lru_cache(maxsize=BEGINNINGS_KEPT)
+def _before_digest(
+    algorithm: str, domain: str, selector: str, counts: Sequence[int]
+) -> tuple[bytes, bytes]:
+    """Our field up to the body's hash, as it stands and as it is hashed.
 
+    Kept: what a worker signs has few keys and few sets of fields.
 
-@lru_cache(maxsize=LISTS_KEPT)
-def _list_of(names: Sequence[bytes]) -> str:
-    """Kept: what a worker signs has few sets of fields."""
-    return _folded(b":".join(names).decode(), ":")
+    Args:
+        algorithm: without its hash.
+        domain: of the signer.
+        selector: of the key.
+        counts: of the fields of each name in `SIGNED`.
+    """
+    names = [name.decode() for name, n in zip(SIGNED, counts, strict=True) for _ in range(n + 1)]
+    standing = (
+        f"DKIM-Signature: v=1; a={algorithm}-sha256; c=relaxed/relaxed;\r\n"
+        f" d={domain}; s={selector};\r\n h={_folded(':'.join(names), ':')};\r\n bh="
+    ).encode()
+    _, relaxed = _relaxed(_unfolded(standing))
+    return standing, relaxed.removesuffix(b"\r\n")
 
 
 def _folded(text: str, at: str) -> str:

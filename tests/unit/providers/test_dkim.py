@@ -174,7 +174,11 @@ def test_e6_whatever_the_message_dkimpy_verifies_it(subject, name, html, text, u
         headers=(("List-Unsubscribe", f"<https://shop.example/{url}>"), ("X-Note", subject)),
     )
 
-    assert is_verified(signing([SIGNERS[kind]])(message))
+    signed = signing([SIGNERS[kind]])(message)
+
+    assert is_verified(signed)
+    # E3: no server sees a second message in it.
+    assert signed.count(b"\n") == signed.count(b"\r") == signed.count(b"\r\n")
 
 
 words = st.text(st.sampled_from("ab \t"), max_size=8)
