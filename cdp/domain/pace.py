@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 BATCH_LEAST: Final = 25
-BATCHES: Final = 3
+BATCHES: Final = 2
 """So many batches make a window: while one is sent, another is prepared."""
 FIRST, LARGEST = 2, 8
 """The window at first and at most, in batches of the largest size."""

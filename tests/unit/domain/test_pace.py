@@ -101,7 +101,7 @@ def test_it_never_shrinks_below_some_small_batches():
 def test_a_place_counts_as_under_way_until_it_ends():
     pace = Pace(batch_max=250)
     place = pace.begin()
-    assert pace.under_way == 166
+    assert pace.under_way == 250
 
     place = pace.fill(place, 10)
     assert pace.under_way == 10
