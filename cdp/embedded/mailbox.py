@@ -10,7 +10,7 @@ Some addresses are answered with trouble, by the tag behind a plus sign:
     ada+policy@example.org    550 5.7.1, always
     ada+greylist@example.org  451 4.7.1 at the first attempt, then taken
     ada+soft2@example.org     451 4.3.0 at the first 2 attempts (1 to 9), then taken
-    ada+slow@example.org      taken, answered after 2 s
+    ada+slow@example.org      taken, answered after 3 s
     ada+drop@example.org      the first time: not kept, connection cut after the final dot
     ada+dropkept@example.org  the first time: kept, connection cut before the answer
 

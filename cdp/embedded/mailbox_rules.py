@@ -9,7 +9,8 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterable
 from typing import Final
 
-SLOW_S: Final = 2.0
+SLOW_S: Final = 3.0
+"""Longer than what never shows as being sent: these can be watched."""
 ATTEMPTS_REMEMBERED_MAX: Final = 10_000
 
 REFUSALS: Final = {

@@ -107,7 +107,7 @@ async def test_d7_a_worker_killed_in_mid_send_repeats_only_what_is_unknown(
     platform: Platform, tmp_path
 ):
     client = await platform.client("mid-send")
-    # The mailbox answers these after two seconds: the worker dies between the dot and the answer.
+    # The mailbox answers these after three seconds: the worker dies between the dot and the answer.
     to = [{"email": f"mid{n}+slow@example.org"} for n in range(4)]
     content = {"subject": "Mid", "text": "Hello"}
     request_id = await client.post({"channel": "email", "to": to, "content": content})

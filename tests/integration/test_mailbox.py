@@ -287,7 +287,7 @@ def test_a_slow_tag_is_answered_late(box, ada):
 
     box.send(f"{ada}+slow@example.org")
 
-    assert time.monotonic() - started_at >= 2
+    assert time.monotonic() - started_at >= 3
 
 
 @pytest.mark.parametrize(("tag", "kept_at_first"), [("drop", 0), ("dropkept", 1)])
