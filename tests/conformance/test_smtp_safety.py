@@ -103,6 +103,19 @@ async def test_e3_the_server_ends_the_content_only_at_crlf_dot_crlf(server, insi
     assert message.content.endswith(b"MAIL FROM:<c@x.org>\r\n")
 
 
+@pytest.mark.parametrize("inside", [b"\n.\n", b"\r.\r", b"\n"])
+async def test_e3_content_with_bare_line_ends_is_not_sent(server, inside):
+    provider = SmtpProvider(account(server), compose=lambda message: b"a: b\r\n\r\nx" + inside)
+
+    outcomes = await outcomes_of(provider, emails(1))
+    await provider.close()
+
+    assert {getattr(outcome, "failure", None) for outcome in outcomes.values()} == {
+        FailureClass.CONTENT
+    }
+    assert server.messages == []
+
+
 # TLS and accounts
 
 
