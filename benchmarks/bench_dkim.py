@@ -3,8 +3,9 @@
 Both sides make the same messages of 6 kB to different recipients, with text, HTML and one-click
 unsubscription, and sign the same bytes with the same key of RSA-2048; in turn, nine rounds, the
 median counts. RSA alone, over as many bytes as are signed, and Ed25519 stand beside it. dkimpy
-verifies what we have signed before anything is timed. Floors and aims are twice, and once, what was
-measured when the design was made, as ratios: microseconds are of the machine.
+verifies what we have signed before anything is timed. The design says twice, and once, what was
+measured for it: 16 µs for MIME beside some 1,440 of `EmailMessage`, 262 µs for DKIM. Here that is
+ratios, since microseconds are of the machine; of RSA alone 250 µs is what it took on a like one.
 Prints: microseconds of a message for each, and the ratios.
 """
 
@@ -42,7 +43,7 @@ TOGETHER: Final = 100
 """Messages whose content is resolved together have the same date."""
 MIME_FLOOR, MIME_AIM = 45.0, 90.0
 """So many times as quick as `EmailMessage`."""
-DKIM_FLOOR, DKIM_AIM = 2.2, 1.1
+DKIM_FLOOR, DKIM_AIM = 2.1, 1.05
 """So many times what RSA alone takes."""
 HEADER_OCTETS: Final = 900
 """What RSA signs of such a message, about."""

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs from Debian what a target needs and this machine lacks: as root at once, otherwise it
 # prints the one line to run and stops. Nothing that is installed here leaves a service running.
-# What the tests would like to have (`tests`) stops nothing: they skip what it is for.
+# What the tests would like to have (`tests`) stops nothing where there is no apt-get: they skip it.
 #
 # usage: scripts/install_system_packages.sh venv|mongod|tests|bench PYTHON
 set -euo pipefail

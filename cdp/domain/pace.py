@@ -18,7 +18,7 @@ FIRST, LARGEST = 2, 8
 BEHIND_SHARE: Final = 0.1
 """A batch of which more had to wait shrinks the window."""
 SHRINK: Final = 0.5
-"""What one takes off of which all had to wait; else it is in proportion (RFC 8257, section 3.3)."""
+"""The part that goes when a whole batch had to wait; less in proportion (RFC 8257, section 3.3)."""
 GROW, GROW_FREELY = 1.01, 1.1
 CALM: Final = 100
 """After so many batches of which none had to wait, the worker is no longer the one that it was."""

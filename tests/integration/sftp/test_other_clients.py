@@ -15,6 +15,7 @@ from cdp.sftp.gateway import GatewayLimits
 from tests.integration.sftp.rig import HOST_KEY, RESULTS, ROWS, Sftp
 from tests.waiting import eventually
 
+# On Debian `make test` sees to it that it is there; what is skipped is on other systems.
 needs_openssh = pytest.mark.skipif(
     shutil.which("sftp") is None, reason="openssh-client is not installed"
 )

@@ -87,6 +87,14 @@ def test_some_that_wait_leave_it_as_it_is():
     assert pace.window == 500
 
 
+def test_it_shrinks_by_how_many_of_a_batch_had_to_wait():
+    pace = Pace(batch_max=250)
+
+    pace.note(pace.begin(), behind=125)
+
+    assert pace.window == 375
+
+
 def test_it_never_shrinks_below_some_small_batches():
     pace = Pace(batch_max=250)
 
