@@ -89,7 +89,7 @@ class Wiring(ConfigurationParts):
             links=Links(self.database),
             renderer=SandboxedRenderer(children=self.settings.render_children),
             urgent_renderer=SandboxedRenderer(children=1),
-            decorate=lambda html, track, pixel: decorate(html, track_url=track, pixel_url=pixel),
+            decorate=lambda html, track, pixel: decorate(html, track=track, pixel_url=pixel),
             tracking=TrackingUrls(base=self.tracking_base, key=self.keys.tracking_key),
             clock=self.clock,
             random_bytes=secrets.token_bytes,

@@ -17,7 +17,7 @@ A link stays as it is if it
 
 import html as html_text
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 NO_TRACK_ATTRIBUTE: Final = "data-cdp-no-track"
@@ -42,23 +42,29 @@ _MARKED: Final = frozenset({"rel", "class"})
 _STRIPPED_IN_URLS: Final = str.maketrans("", "", "\t\r\n")
 _PIXEL: Final = '<img src="{}" width="1" height="1" alt="" style="display:block;border:0">'
 
+Tracker = Callable[[Sequence[str]], Sequence[str | None]]
+"""What stands in place of each URL, escaped for HTML; None where the author's stays."""
 
-def decorate(html: str, *, track_url: Callable[[str], str] | None, pixel_url: str | None) -> str:
+_Link = tuple[int, int, str]
+"""Where the value of a tag's `href` begins and ends, quotes included, and its URL."""
+
+
+def decorate(html: str, *, track: Tracker | None, pixel_url: str | None) -> str:
     """The same HTML with tracking.
 
     Args:
-        track_url: makes the URL to put in place of a link's; without it links stay.
+        track: makes what stands in place of the links' URLs; without it links stay.
         pixel_url: of the image that tells of an opening, put before `</body>` or at the end;
             without it there is none.
     """
+    links, body_end = _found(html)
     edits = []
-    body_end = len(html)
-    for found in _PIECE.finditer(html):
-        if found["body"] is not None:
-            body_end = found.start()
-        elif track_url is not None and (link := _link(found)) is not None:
-            start, end, url = link
-            edits.append((start, end, f'"{html_text.escape(track_url(url))}"'))
+    if track is not None and links:
+        edits = [
+            (start, end, f'"{url}"')
+            for (start, end, _), url in zip(links, track([url for *_, url in links]), strict=True)
+            if url is not None
+        ]
     if pixel_url is not None:
         edits.append((body_end, body_end, _PIXEL.format(html_text.escape(pixel_url))))
         edits.sort()
@@ -72,17 +78,29 @@ def decorate(html: str, *, track_url: Callable[[str], str] | None, pixel_url: st
 
 
 def links_in(html: str) -> list[str]:
-    """The URLs that `decorate` hands to `track_url`, in its order, repeated ones too."""
-    links = (_link(found) for found in _PIECE.finditer(html) if found["body"] is None)
-    return [link[2] for link in links if link is not None]
+    """The URLs that `decorate` hands to `track`, in its order, repeated ones too."""
+    return [url for *_, url in _found(html)[0]]
 
 
-def _link(found: re.Match[str]) -> tuple[int, int, str] | None:
-    """Where the value of a tag's `href` stands, quotes included, and its URL, if it is tracked."""
-    if (plain := found["plain"]) is not None:
-        return found.start("plain") - 1, found.end("plain") + 1, _url(plain)
-    if found["end"] is None:
-        return None
+def _found(html: str) -> tuple[list[_Link], int]:
+    """The links that are tracked, in order, and where the body ends."""
+    links: list[_Link] = []
+    body_end = len(html)
+    for found in _PIECE.finditer(html):
+        kind = found.lastgroup
+        if kind == "plain":
+            start, end = found.span("plain")
+            links.append((start - 1, end + 1, _url(html[start:end])))
+        elif kind == "end":
+            if (link := _link(found)) is not None:
+                links.append(link)
+        elif kind == "body":
+            body_end = found.start()
+    return links, body_end
+
+
+def _link(found: re.Match[str]) -> _Link | None:
+    """The link of a tag that is written in another way, if it is tracked."""
     href = None
     for attribute in _ATTRIBUTE.finditer(found.string, *found.span("attributes")):
         name = attribute[1].lower()

@@ -6,6 +6,7 @@ communication, never a blank (rule T5).
 """
 
 import asyncio
+import html as html_text
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,8 +28,8 @@ from cdp.domain.template import TemplateVersion, Variant
 from cdp.domain.tracking_token import (
     LINKS_MAX,
     NONCE_BYTES,
-    link_signer,
     links_id_of,
+    sign_links,
     sign_pixel,
 )
 from cdp.ports.clock import Clock
@@ -52,7 +53,10 @@ from cdp.storage.links import LinkList, Links
 NOBODY: Final = ("", "")
 """The sender on a channel that needs none."""
 
-Decorator = Callable[[str, Callable[[str], str] | None, str | None], str]
+Tracker = Callable[[Sequence[str]], Sequence[str | None]]
+"""What stands in place of each URL, escaped for HTML; None where the author's stays."""
+
+Decorator = Callable[[str, Tracker | None, str | None], str]
 """Rewrites an HTML's links and adds the pixel; `cdp.rendering.links.decorate` behind a port."""
 
 
@@ -240,26 +244,20 @@ class MessageService:
             return content
         base, key, result_id = self._tracking.base, self._tracking.key, job.item.result_id
         links_id = links_id_of(result_id, self._random_bytes(NONCE_BYTES))
-        sign = link_signer(links_id, key=key)
-        indexes: dict[str, int] = {}
 
-        own, click = f"{base}{OPT_OUT_PATH}", f"{base}/c/"
-
-        def track(url: str) -> str:
-            if url.startswith(own):
-                return url
-            index = indexes.setdefault(url, len(indexes))
-            if index >= LINKS_MAX:
-                del indexes[url]
-                return url
-            return click + sign(index)
+        def track(urls: Sequence[str]) -> list[str | None]:
+            own = f"{base}{OPT_OUT_PATH}"
+            kept = tuple(url for url in dict.fromkeys(urls) if not url.startswith(own))[:LINKS_MAX]
+            if not kept:
+                return [None] * len(urls)
+            links.append(LinkList(id=links_id, client_id=job.item.client_id, urls=kept))
+            tokens = sign_links(links_id, len(kept), key=key)
+            click = f"{html_text.escape(base)}/c/"
+            places = {url: click + token for url, token in zip(kept, tokens, strict=True)}
+            return [places.get(url) for url in urls]
 
         pixel = f"{base}/o/{sign_pixel(result_id, key=key)}.gif" if opens else None
-        decorated = self._decorate(html, track if clicks else None, pixel)
-        if indexes:
-            urls = tuple(indexes)
-            links.append(LinkList(id=links_id, client_id=job.item.client_id, urls=urls))
-        return {**content, "html": decorated}
+        return {**content, "html": self._decorate(html, track if clicks else None, pixel)}
 
     async def preview(
         self, parts: Mapping[str, str], key: str, context: Mapping[str, Any]

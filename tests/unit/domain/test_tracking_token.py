@@ -11,10 +11,10 @@ from cdp.domain.tracking_token import (
     MAC_BYTES,
     NONCE_BYTES,
     LinkReference,
-    link_signer,
     links_id_of,
     read_link,
     read_pixel,
+    sign_links,
     sign_pixel,
 )
 
@@ -32,7 +32,7 @@ links = st.builds(
 foreign_keys = st.binary(min_size=1, max_size=64).filter(lambda key: key != KEY)
 tokens = st.one_of(
     result_ids.map(lambda result_id: sign_pixel(result_id, key=KEY)),
-    links.map(lambda link: link_signer(link.links_id, key=KEY)(link.index)),
+    links.map(lambda link: sign_links(link.links_id, link.index + 1, key=KEY)[link.index]),
 )
 
 
@@ -55,7 +55,18 @@ def test_a_pixels_token_reads_back_and_is_no_links(result_id):
 
 @given(link=links)
 def test_a_links_token_reads_back_and_is_no_pixels(link):
-    assert read(link_signer(link.links_id, key=KEY)(link.index)) == (None, link)
+    assert read(sign_links(link.links_id, link.index + 1, key=KEY)[link.index]) == (None, link)
+
+
+def test_each_of_a_lists_tokens_names_its_link():
+    links_id = links_id_of(ResultId(bytes(16)), bytes(8))
+
+    tokens = sign_links(links_id, LINKS_MAX, key=KEY)
+
+    assert [read_link(token, key=KEY) for token in tokens] == [
+        LinkReference(links_id=links_id, index=index) for index in range(LINKS_MAX)
+    ]
+    assert sign_links(links_id, 0, key=KEY) == []
 
 
 @given(result_id=result_ids, nonce=nonces)
