@@ -1,9 +1,12 @@
 """How `SmtpProvider` shares, keeps, renews and gives back its connections."""
 
 import asyncio
+import threading
 from collections import Counter
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from pydantic import SecretStr
 
 from cdp.ports.provider import (
     Accepted,
@@ -14,8 +17,9 @@ from cdp.ports.provider import (
     Rejected,
     Unknown,
 )
+from cdp.providers.email.dkim import Signer, signing
 from cdp.providers.email.mime import build
-from cdp.providers.email.smtp import ACCEPTED_BEFORE_GROWTH, SmtpProvider
+from cdp.providers.email.smtp import ACCEPTED_BEFORE_GROWTH, SmtpProvider, SmtpSettings
 from cdp.testing.provider_conformance import (
     Reports,
     email_to,
@@ -23,7 +27,9 @@ from cdp.testing.provider_conformance import (
     outcomes_of,
 )
 from cdp.testing.smtp_server import HANG, Phase, SmtpServer, reply
+from tests.conformance.http_rigs import NEAR, pem_of
 from tests.conformance.smtp_rig import ADA, account, outcome_of, provider_for
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -169,6 +175,30 @@ async def test_a_bug_in_one_message_is_reported_as_unknown_and_the_others_go_on(
 
     assert outcomes[ADA] == Unknown(code="internal")
     assert len(server.messages) == 5
+
+
+async def test_what_is_signed_ahead_of_its_turn_is_the_same_bytes_and_no_thread_stays(server):
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    sign = signing([Signer(domain="shop.example", selector="s1", key=key)])
+    messages = emails(40)
+    expected = {sign(message) for message in messages}
+    assert all(b"DKIM-Signature" in content for content in expected)
+
+    settings = SmtpSettings(
+        host=server.host,
+        port=server.port,
+        security="none",
+        dkim_keys={"s1._domainkey.shop.example": SecretStr(pem_of(key))},
+    )
+    provider = SmtpProvider.open(settings, NEAR)
+    outcomes = await outcomes_of(provider, messages)
+    await provider.close()
+
+    assert all(isinstance(outcome, Accepted) for outcome in outcomes.values())
+    assert {message.content for message in server.messages} == expected
+    await eventually(
+        lambda: not [t for t in threading.enumerate() if t.name.startswith("compose")], within_s=5
+    )
 
 
 async def test_a_cancelled_delivery_begins_no_further_message(server):

@@ -67,12 +67,17 @@ class Signer:
         selector, _, domain = record.partition(UNDER)
         return cls(domain=domain, selector=selector, key=private_key(pem))
 
+    @property
+    def is_rsa(self) -> bool:
+        """Whether its key is of RSA, and not of Ed25519."""
+        return isinstance(self.key, rsa.RSAPrivateKey)
+
     def sign(self, content: bytes) -> bytes:
         """The message with its signature before it."""
         head, _, body = content.partition(b"\r\n\r\n")
         fields = _fields(head)
         there = [fields.get(name, ()) for name in SIGNED]
-        algorithm = "rsa" if isinstance(self.key, rsa.RSAPrivateKey) else "ed25519"
+        algorithm = "rsa" if self.is_rsa else "ed25519"
         counts = tuple(map(len, there))
         standing, hashed = _before_digest(algorithm, self.domain, self.selector, counts)
         digest = base64.b64encode(hashlib.sha256(relaxed_body(body)).digest())
