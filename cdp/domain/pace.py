@@ -3,8 +3,8 @@
 A claimed message can't be cancelled, its lease runs, and one that is not answered soon costs a
 second write. So there is a window of messages that are handed over and not reported, as TCP has one
 (RFC 5681): it shrinks while messages have to wait in the worker, and grows while none has to and
-it is the window that keeps others from being handed over. A slow recipient is no reason to shrink,
-since nobody waits for it.
+it is the window that keeps others from being handed over: while batches are as large as they may
+be (RFC 7661). A slow recipient is no reason to shrink, since nobody waits for it.
 """
 
 from dataclasses import dataclass, field
@@ -32,6 +32,8 @@ class Place:
     cuts: int
     """How often the window had shrunk before: what was begun under a larger one says nothing of
     the one that there is now."""
+    is_full: bool = True
+    """Whether there was as much as there was room for."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,7 +74,7 @@ class Pace:
     def fill(self, place: Place, count: int) -> Place:
         """The place when it turns out how many need it."""
         self.under_way -= place.size - count
-        return Place(size=count, cuts=place.cuts)
+        return Place(size=count, cuts=place.cuts, is_full=count >= place.size)
 
     def end(self, place: Place) -> None:
         """Nobody needs the place any longer."""
@@ -87,7 +89,7 @@ class Pace:
             self._window = max(least, self._window * (1 - SHRINK * behind / place.size))
             self._cuts += 1
             self._calm = 0
-        elif not behind and not self.has_room:
+        elif not behind and place.is_full and not self.has_room:
             self._calm += 1
             grown = self._window * (GROW if self._calm < CALM else GROW_FREELY)
             self._window = min(LARGEST * self.batch_max, grown)

@@ -78,6 +78,20 @@ def test_a_window_that_keeps_nobody_waiting_does_not_grow():
     assert pace.window == 500
 
 
+def test_places_that_are_kept_and_not_filled_do_not_make_it_grow():
+    pace = Pace(batch_max=250)
+
+    for _ in range(50):
+        place, other = pace.begin(), pace.begin()
+        assert not pace.has_room
+        place = pace.fill(place, 249)
+        pace.note(place, behind=0)
+        pace.end(place)
+        pace.end(other)
+
+    assert pace.window == 500
+
+
 def test_some_that_wait_leave_it_as_it_is():
     pace = Pace(batch_max=250)
     places = [pace.begin() for _ in range(3)]
