@@ -168,6 +168,7 @@ class QueueShard:
             return 0.2
         # The place first: while there is none, what waits gathers to a larger batch.
         place = await self._place(lane)
+        items: list[WorkItem] = []
         queued: list[WorkItem] = []
         try:
             if not is_urgent(lane) and self._state.waiting(lane) < place.size:
@@ -179,7 +180,7 @@ class QueueShard:
             else:
                 self._work[lane].clear()
         finally:
-            place = self._paces[lane].fill(place, len(queued))
+            place = self._paces[lane].fill(place, len(queued), taken=len(items))
             self._reported[lane].set()
         if queued:
             task = asyncio.create_task(self._deliver(lane, queued, place))

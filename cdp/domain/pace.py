@@ -71,10 +71,15 @@ class Pace:
         self.under_way += place.size
         return place
 
-    def fill(self, place: Place, count: int) -> Place:
-        """The place when it turns out how many need it."""
+    def fill(self, place: Place, count: int, *, taken: int | None = None) -> Place:
+        """The place when it turns out how many need it.
+
+        Args:
+            taken: how many were there for it, if some of them need none.
+        """
         self.under_way -= place.size - count
-        return Place(size=count, cuts=place.cuts, is_full=count >= place.size)
+        is_full = (count if taken is None else taken) >= place.size
+        return Place(size=count, cuts=place.cuts, is_full=is_full)
 
     def end(self, place: Place) -> None:
         """Nobody needs the place any longer."""

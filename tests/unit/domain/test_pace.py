@@ -92,6 +92,18 @@ def test_places_that_are_kept_and_not_filled_do_not_make_it_grow():
     assert pace.window == 500
 
 
+def test_a_full_batch_of_which_some_need_no_place_lets_it_grow():
+    pace = Pace(batch_max=250)
+    place, other = pace.begin(), pace.begin()
+
+    place = pace.fill(place, 200, taken=250)
+    other = pace.fill(other, 250)
+    assert not pace.has_room
+    pace.note(place, behind=0)
+
+    assert pace.window > 500
+
+
 def test_some_that_wait_leave_it_as_it_is():
     pace = Pace(batch_max=250)
     places = [pace.begin() for _ in range(3)]
