@@ -1,6 +1,6 @@
 """What a template engine is to the platform. `MessageService` asks; `cdp.rendering` answers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -58,6 +58,9 @@ class RenderRefusal:
 
 
 RenderOutcome = Rendered | RenderRefusal
+
+Tracker = Callable[[Sequence[str]], Sequence[str | None]]
+"""What stands in place of each link's URL, escaped for HTML; None where the author's stays."""
 
 
 class Renderer(Protocol):

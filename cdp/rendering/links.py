@@ -17,8 +17,9 @@ A link stays as it is if it
 
 import html as html_text
 import re
-from collections.abc import Callable, Sequence
 from typing import Final
+
+from cdp.ports.renderer import Tracker
 
 NO_TRACK_ATTRIBUTE: Final = "data-cdp-no-track"
 UNSUBSCRIBE_WORD: Final = "unsubscribe"
@@ -41,9 +42,6 @@ _ATTRIBUTE: Final = re.compile(
 _MARKED: Final = frozenset({"rel", "class"})
 _STRIPPED_IN_URLS: Final = str.maketrans("", "", "\t\r\n")
 _PIXEL: Final = '<img src="{}" width="1" height="1" alt="" style="display:block;border:0">'
-
-Tracker = Callable[[Sequence[str]], Sequence[str | None]]
-"""What stands in place of each URL, escaped for HTML; None where the author's stays."""
 
 _Link = tuple[int, int, str]
 """Where the value of a tag's `href` begins and ends, quotes included, and its URL."""

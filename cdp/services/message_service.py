@@ -41,6 +41,7 @@ from cdp.ports.renderer import (
     RenderOutcome,
     RenderRefusal,
     TemplateSource,
+    Tracker,
 )
 from cdp.services.client_config_service import ClientConfigService, scope_of
 from cdp.services.communication_service import CommunicationService
@@ -52,9 +53,6 @@ from cdp.storage.links import LinkList, Links
 
 NOBODY: Final = ("", "")
 """The sender on a channel that needs none."""
-
-Tracker = Callable[[Sequence[str]], Sequence[str | None]]
-"""What stands in place of each URL, escaped for HTML; None where the author's stays."""
 
 Decorator = Callable[[str, Tracker | None, str | None], str]
 """Rewrites an HTML's links and adds the pixel; `cdp.rendering.links.decorate` behind a port."""

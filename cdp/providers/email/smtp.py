@@ -11,7 +11,7 @@ accepted messages, with a pause between, give one back.
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
@@ -28,7 +28,7 @@ from cdp.ports.provider import (
     Unknown,
 )
 from cdp.providers.email.classification import asks_for_slower_pace
-from cdp.providers.email.composer import Composer
+from cdp.providers.email.composer import Compose, Composer
 from cdp.providers.email.dkim import Signer, private_key, signing
 from cdp.providers.email.mime import build
 from cdp.providers.email.smtp_connection import (
@@ -138,7 +138,7 @@ class SmtpProvider(Provider[EmailMessage]):
         self,
         account: SmtpAccount,
         *,
-        compose: Callable[[EmailMessage], bytes] = build,
+        compose: Compose = build,
         ahead: bool = False,
     ) -> None:
         self._account = account
