@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from cdp.log_lines import log_to_stderr
+from cdp.long_turns import take_long_turns
 from cdp.settings import load_settings
 from cdp.wiring import Wiring
 from deployments.handles import SUPERVISOR, tell
@@ -39,6 +40,7 @@ class Component:
         self.kind = kind
         self.name = name
         log_to_stderr(name)
+        take_long_turns()
         self.wiring = Wiring(load_settings(), component=kind)
         self._loops: set[asyncio.Task[None]] = set()
         leave_loaded_alone()

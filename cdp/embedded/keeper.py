@@ -31,6 +31,7 @@ from cdp.embedded.keeper_status import (
 from cdp.embedded.mongod import MongodOptions
 from cdp.embedded.part import Part
 from cdp.embedded.state import EmbeddedError, StateFolder, write_atomically
+from cdp.long_turns import take_long_turns
 from cdp.storage.bootstrap import BootstrapError
 from cdp.storage.mailbox import prepare_mailbox
 
@@ -348,6 +349,7 @@ def main() -> int:
             log.error("another keeper runs in this state folder")
             return EXIT_NOT_ALONE
         _raise_open_files_limit()
+        take_long_turns()
         # It stays when the keeper ends: until the process is gone, it is not over.
         write_atomically(state.pid_file("keeper"), f"{os.getpid()}\n")
         return asyncio.run(Keeper(state, options).run())
