@@ -48,7 +48,7 @@ class _Side:
 
 async def measure(stage: Stage) -> list[Finding]:
     """Let the three take turns, and judge."""
-    rounds, count = (2, 3_000) if stage.quick else (5, 8_000)
+    rounds, count = (2, 3_000) if stage.quick else (12, 4_000)
     sides = {
         "plain": _Side(await stage.client("plain"), _plain),
         "configured": _Side(await _configured(stage, "configured", {}), _by_segment),
