@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import sys
 from pathlib import Path
 
 
@@ -14,9 +13,7 @@ def take_long_turns() -> None:
     the end of a turn, some milliseconds. It holds for all threads that there are, and for threads
     and processes that they start later. Where it can't be had, all stays as it is.
     """
-    if sys.platform != "linux":
-        return
-    for thread in Path("/proc/self/task").iterdir():
+    for thread in Path("/proc/self/task").glob("*"):
         # The thread has ended meanwhile, or the container does not allow it.
         with contextlib.suppress(OSError):
             os.sched_setscheduler(int(thread.name), os.SCHED_BATCH, os.sched_param(0))

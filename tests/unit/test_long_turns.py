@@ -2,8 +2,6 @@ import os
 import subprocess
 import sys
 
-import pytest
-
 SCRIPT = """
 import os, subprocess, sys, threading
 from cdp.long_turns import take_long_turns
@@ -22,8 +20,6 @@ for thread in (threading.main_thread(), before, later):
 ended.set()
 subprocess.run([sys.executable, "-c", "import os; print(os.sched_getscheduler(0))"], check=True)
 """
-
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux has this, and others not")
 
 
 def test_threads_of_before_and_after_and_later_processes_take_long_turns():
